@@ -1,0 +1,134 @@
+"""Which column a list of values is, where the project file does not say."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from fermion.columns.category import Category
+from fermion.columns.column import Column, Values, is_missing
+from fermion.columns.flag import Flag
+from fermion.columns.image import MAGIC, Image
+from fermion.columns.number import Number
+from fermion.columns.schema import Field, Schema
+from fermion.columns.time import Time
+from fermion.core.errors import DataError, SpecError, Told, did_you_mean
+from fermion.core.sections import Declared
+
+SAMPLE = 2_000  # values looked at
+IDENTIFIER = 0.5  # a text column with a larger share of distinct values names rows, it does not describe them
+
+
+class Inferred(Struct, frozen=True, kw_only=True):
+    """A schema that is not fitted yet, with the columns that were left out and why."""
+
+    schema: Schema
+    skipped: dict[str, str]
+    missing: dict[str, bool]  # what was declared about missing values
+
+
+def infer(batch: Mapping[str, Values], declared: Mapping[str, Declared], *, without: tuple[str, ...] = ()) -> Inferred:
+    """A column for every name in `batch` that is not in `without`, declared ones first in mind.
+
+    >>> infer({"age": [20.5], "city": ["Bern"], "id": ["x1"]}, {}).schema.names
+    ('age', 'city', 'id')
+
+    Raises:
+        SpecError: a declared column is not in the data.
+        DataError: nothing is left to learn from.
+    """
+    for name in declared:
+        if name not in batch:
+            raise SpecError(
+                f"the column `{name}` of data.columns", rule="in the data", given=Told(_names(batch)), remedy=did_you_mean(name, batch)
+            )
+    fields: list[Field] = []
+    skipped: dict[str, str] = {}
+    for name, values in batch.items():
+        said = declared.get(name)
+        if said is not None and said.column is not None:
+            fields.append(Field(name=name, column=said.column))
+        elif name not in without:
+            found = guess(values)
+            if isinstance(found, str):
+                skipped[name] = found
+            else:
+                fields.append(Field(name=name, column=found))
+    if not fields:
+        raise DataError(
+            "the table",
+            rule="made of at least one column to learn from",
+            given=Told("; ".join(f"{name}: {why}" for name, why in skipped.items()) or "no column beside the target"),
+            remedy="Declare the columns to use under data.columns.",
+        )
+    missing = {name: said.missing == "accept" for name, said in declared.items() if said.missing != "learn"}
+    return Inferred(schema=Schema(fields=tuple(fields)), skipped=skipped, missing=missing)
+
+
+def guess(values: Values) -> Column | str:
+    """The column that fits these values, or why there is none.
+
+    >>> type(guess([1.5, None])).__name__, type(guess(["2026-01-01"])).__name__, guess([None])
+    ('Number', 'Time', 'every value is missing')
+    """
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        if values.dtype == np.uint8 and values.ndim in (3, 4):
+            return Image()
+        return f"an array of shape {values.shape[1:]} and type {values.dtype} is no picture (uint8, height x width x channels)"
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iufbM":
+        present = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+        if not present.size:
+            return "every value is missing"
+        return {"b": Flag(), "M": Time()}.get(values.dtype.kind, Number())
+    sample: list[Any] = [value for value in values if not is_missing(value)][:SAMPLE]
+    if not sample:
+        return "every value is missing"
+    return _of_kind(sample)
+
+
+def _of_kind(sample: list[Any]) -> Column | str:
+    kinds = {type(value) for value in sample}
+    if kinds <= {bool, np.bool}:
+        return Flag()
+    if all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in sample):
+        return Number()
+    if kinds <= {dt.date, dt.datetime, np.datetime64}:
+        return Time()
+    if kinds == {bytes}:
+        return Image() if all(value.startswith(MAGIC) for value in sample) else "the bytes are no image file"
+    if all(isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3) for value in sample):
+        return Image()
+    if all(isinstance(value, str) for value in sample):
+        return _of_text(sample)
+    if all(isinstance(value, str | int) and not isinstance(value, bool) for value in sample):
+        return Category()
+    return f"values of type {', '.join(sorted(kind.__name__ for kind in kinds))} fit no column"
+
+
+def _of_text(sample: list[str]) -> Column | str:
+    if all(text.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")) for text in sample):
+        return Image()
+    if all(_is_time(text) for text in sample[:200]):
+        return Time()
+    distinct = len(set(sample)) / len(sample)
+    if len(sample) >= 50 and distinct > IDENTIFIER:
+        return f"{distinct:.0%} of its texts are distinct: they name rows instead of describing them"
+    return Category()
+
+
+def _is_time(text: str) -> bool:
+    if len(text) < 10 or not text[:4].isdigit() or text[4] != "-":
+        return False
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _names(batch: Mapping[str, Values]) -> str:
+    return "columns " + ", ".join(list(batch)[:12])

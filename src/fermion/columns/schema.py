@@ -1,0 +1,275 @@
+"""The inputs of a model: which columns, whether a value may be missing, and the arrays that a batch becomes."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fermion.columns.column import Arrays, Batch, Column, Slot, Values
+from fermion.columns.number import Number
+from fermion.core import registry
+from fermion.core.errors import DataError, Told, ValueRejected, did_you_mean
+
+
+class Field(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input: its column, and whether a value may be missing (learned in training, or declared)."""
+
+    name: str
+    column: Any  # a Column; read and written by its `type` through the registry
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.column, dict):  # as it comes from a manifest
+            raw: dict[str, Any] = {**self.column}
+            kind = str(raw.get("type", ""))
+            column: Any = msgspec.convert(raw, registry.find("columns", kind, where=f"column `{self.name}`"))
+            msgspec.structs.force_setattr(self, "column", column)
+
+
+class Ref(Struct, frozen=True, kw_only=True):
+    """Where one column of a fused array comes from: (N,) of `field`'s slot `slot`. `size` is the number of codes, 0 for numbers."""
+
+    field: str
+    slot: str
+    size: int = 0
+
+
+class Named(Struct, frozen=True, kw_only=True):
+    """An array of its own, called `field.slot`."""
+
+    name: str
+    field: str
+    slot: Slot
+
+
+class Layout(Struct, frozen=True, kw_only=True):
+    """The arrays that `Schema.encode` makes.
+
+    `numbers` are the columns of the array `numbers` (N, F) float32, `codes` those of `codes` (N, C) int64; each array is there only
+    when it has columns. `arrays` are the rest.
+    """
+
+    numbers: tuple[Ref, ...]
+    codes: tuple[Ref, ...]
+    arrays: tuple[Named, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all arrays, in a fixed order."""
+        fused = (["numbers"] if self.numbers else []) + (["codes"] if self.codes else [])
+        return (*fused, *(named.name for named in self.arrays))
+
+
+class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """The inputs of a model, in order.
+
+    >>> schema = Schema.of({"age": Number()}).fit({"age": [20.0, 30.0]})
+    >>> schema.encode({"age": [25.0]})["numbers"].tolist()
+    [[25.0]]
+    """
+
+    fields: tuple[Field, ...]
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Column]) -> Schema:
+        """A schema from columns by name."""
+        return cls(fields=tuple(Field(name=name, column=column) for name, column in columns.items()))
+
+    def fit(self, batch: Mapping[str, Values], *, missing: Mapping[str, bool] | None = None) -> Schema:
+        """Every column fitted on the training part, with what it learned about missing values; `missing` declares it by name."""
+        declared = missing or {}
+        fields: list[Field] = []
+        for field in self.fields:
+            values = batch[field.name]
+            try:
+                column = field.column.fit(values)
+            except ValueRejected as bad:
+                raise _named(bad, field.name) from None
+            accepts = declared.get(field.name, bool(missing_rows(values).any()))
+            fields.append(Field(name=field.name, column=column, missing=accepts))
+        return Schema(fields=tuple(fields))
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Which arrays a batch becomes. Known once fitted."""
+        numbers: list[Ref] = []
+        codes: list[Ref] = []
+        arrays: list[Named] = []
+        for field in self.fields:
+            for slot in field.column.slots:
+                if slot.role == "number":
+                    numbers.append(Ref(field=field.name, slot=slot.name))
+                elif slot.role == "code":
+                    codes.append(Ref(field=field.name, slot=slot.name, size=slot.size))
+                else:
+                    arrays.append(Named(name=f"{field.name}.{slot.name}", field=field.name, slot=slot))
+        return Layout(numbers=tuple(numbers), codes=tuple(codes), arrays=tuple(arrays))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The extras of the package that encoding JSON values of this schema needs."""
+        return tuple(sorted({need for field in self.fields for need in field.column.needs}))
+
+    def encode(self, batch: Mapping[str, Values]) -> Arrays:
+        """N rows of raw values -> the arrays of `layout`. Names that the schema does not have are ignored.
+
+        Raises:
+            DataError: a column is not there, or lengths differ.
+            ValueRejected: a value does not fit its column, with row and column.
+        """
+        return self.encoder()(batch)
+
+    def encoder(self) -> Encoder:
+        """The fused encoder, made once: equal to encoding column by column, and cheaper than a small model."""
+        return self._encoder
+
+    @functools.cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self)
+
+    def check(self, batch: Mapping[str, Values]) -> int:
+        """The number of rows, after making sure that every column is there and all are equally long.
+
+        Raises:
+            DataError: otherwise.
+        """
+        lengths: dict[str, int] = {}
+        for field in self.fields:
+            if field.name not in batch:
+                raise DataError(
+                    f"the column `{field.name}`",
+                    rule="in the data, as it was in training",
+                    given=Told(f"columns {', '.join(list(batch)[:12])}"),
+                    remedy=did_you_mean(field.name, batch),
+                )
+            lengths[field.name] = len(batch[field.name])
+        if len(set(lengths.values())) > 1:
+            raise DataError("all columns of a batch", rule="equally long", given=lengths)
+        return next(iter(lengths.values()), 0)
+
+
+class Encoder:
+    """Raw values -> fused arrays, once per batch.
+
+    Plain Number columns, the bulk of most tables, are converted together: one array, one check, one subtraction of all offsets.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._plain = [field for field in schema.fields if type(field.column) is Number]
+        self._rest = [field for field in schema.fields if type(field.column) is not Number]
+        offsets = [field.column.offset for field in self._plain]
+        self._offsets_F1 = np.array(offsets, dtype=np.float64)[:, None] if any(offsets) else None
+        self._strict = [position for position, field in enumerate(self._plain) if not field.missing]
+        layout = schema.layout
+        place = {(ref.field, ref.slot): position for position, ref in enumerate(layout.numbers)}
+        self._numbers, self._codes = len(layout.numbers), len(layout.codes)
+        self._places = [place[field.name, "value"] for field in self._plain]
+        self._all_plain = self._numbers == len(self._plain)
+        self._place = place
+        self._code_place = {(ref.field, ref.slot): position for position, ref in enumerate(layout.codes)}
+
+    def __call__(self, batch: Mapping[str, Values]) -> Arrays:
+        rows = self.schema.check(batch)
+        arrays: Arrays = {}
+        numbers_NF = np.empty((rows, self._numbers), dtype=np.float32) if self._numbers else None
+        codes_NC = np.empty((rows, self._codes), dtype=np.int64) if self._codes else None
+        if self._plain and numbers_NF is not None:
+            plain_FN = self._together([batch[field.name] for field in self._plain], batch)
+            if self._all_plain:
+                numbers_NF[:] = plain_FN.T
+            else:
+                numbers_NF[:, self._places] = plain_FN.T
+        for field in self._rest:
+            for slot, array in zip(field.column.slots, self._one(field, batch[field.name]), strict=True):
+                if slot.role == "number" and numbers_NF is not None:
+                    numbers_NF[:, self._place[field.name, slot.name]] = array
+                elif slot.role == "code" and codes_NC is not None:
+                    codes_NC[:, self._code_place[field.name, slot.name]] = array
+                else:
+                    arrays[f"{field.name}.{slot.name}"] = array
+        if numbers_NF is not None:
+            arrays["numbers"] = numbers_NF
+        if codes_NC is not None:
+            arrays["codes"] = codes_NC
+        return arrays
+
+    def _together(self, columns: list[Values], batch: Mapping[str, Values]) -> NDArray[np.float32]:
+        """All plain numbers -> (F, N) float32; anything unusual goes column by column, where the errors are."""
+        listed = all(type(values) is list or type(values) is tuple for values in columns)
+        if not listed or not set(map(type, itertools.chain.from_iterable(columns))) <= _PLAIN:
+            return self._apart(batch)
+        try:
+            x_FN = np.array(columns, dtype=np.float64)
+        except OverflowError:
+            return self._apart(batch)
+        if self._offsets_F1 is not None:
+            x_FN -= self._offsets_F1
+        with np.errstate(over="ignore"):
+            single_FN = x_FN.astype(np.float32)
+        if np.isinf(single_FN).any() or (self._strict and np.isnan(single_FN[self._strict]).any()):
+            return self._apart(batch)
+        return single_FN
+
+    def _apart(self, batch: Mapping[str, Values]) -> NDArray[np.float32]:
+        return np.stack([self._one(field, batch[field.name])[0] for field in self._plain])
+
+    def _one(self, field: Field, values: Values) -> tuple[NDArray[Any], ...]:
+        if not field.missing:
+            missing_N = missing_rows(values)
+            if missing_N.any():
+                raise ValueRejected(
+                    f"`{field.name}`",
+                    rule="present, since no value was missing in training",
+                    given=None,
+                    remedy=f"Send a value, or declare `columns: {{{field.name}: {{missing: accept}}}}` and train again.",
+                    where=f"row {int(missing_N.argmax())}",
+                )
+        try:
+            return field.column.encode(values)
+        except ValueRejected as bad:
+            raise _named(bad, field.name) from None
+
+
+_PLAIN = {float, int, type(None)}
+
+
+def missing_rows(values: Values) -> NDArray[np.bool_]:
+    """(N,) whether each value is None, NaN or NaT.
+
+    >>> missing_rows([1.0, None, float("nan")]).tolist()
+    [False, True, True]
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fM":
+        return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iubSU":
+        return np.zeros(len(values), dtype=np.bool_)
+    return np.fromiter(
+        (value is None or (isinstance(value, float | np.datetime64) and value != value) for value in values), np.bool_, len(values)
+    )
+
+
+def batch_of(rows: Iterable[Mapping[str, object]], names: Iterable[str]) -> Batch:
+    """Rows -> columns, None where a row lacks a name.
+
+    >>> batch_of([{"a": 1}, {}], ["a"])
+    {'a': [1, None]}
+    """
+    listed = list(rows)
+    return {name: [row.get(name) for row in listed] for name in names}
+
+
+def _named(bad: ValueRejected, name: str) -> ValueRejected:
+    """The same rejection with the column's name."""
+    return ValueRejected(f"`{name}`", rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=bad.where)
