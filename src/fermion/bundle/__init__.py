@@ -1,0 +1,1 @@
+"""The waist: the portable artefact that training ends in and everything else starts from."""

@@ -16,7 +16,6 @@ FermionError
 
 from __future__ import annotations
 
-import copyreg
 import difflib
 import reprlib
 from collections.abc import Iterable
@@ -46,7 +45,7 @@ class FermionError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own pickling calls the constructor with the message alone, which the keyword-only fields refuse;
         # without this an error could not leave a worker process.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__
+        return BaseException.__new__, (type(self), *self.args), self.__dict__
 
     def document(self) -> dict[str, str]:
         """The same error for a program: what `--json` and the service send."""

@@ -10,8 +10,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -179,20 +179,22 @@ class Folder(Struct, frozen=True):
 
     def _blob(self, digest: str) -> Path:
         if not DIGEST.fullmatch(digest):
-            raise UsageError("a digest", rule="64 hexadecimal digits in lower case", given=digest, remedy="Use what `put` or `resolve` gave.")
+            remedy = "Use what `put` or `resolve` gave."
+            raise UsageError("a digest", rule="64 hexadecimal digits in lower case", given=digest, remedy=remedy)
         return self.root / "blobs" / digest[:2] / digest[2:]
 
     def _tag(self, name: str) -> Path:
         if len(name) > LONGEST_NAME or ".." in name or not NAME.fullmatch(name):
-            rule = f"parts of letters, digits, `.`, `_`, `-` that start with a letter or digit, joined by `/`, {LONGEST_NAME} characters at most"
-            raise UsageError("a tag's name", rule=rule, given=name, remedy="For example: model/digits/champion")
+            rule = f"parts joined by `/`, {LONGEST_NAME} characters at most"
+            remedy = "A part is letters, digits, `.`, `_` and `-`, starts with a letter or digit and has no `..`: model/digits/champion"
+            raise UsageError("a tag's name", rule=rule, given=name, remedy=remedy)
         return self.root / "tags" / _file_of(name)
 
     def _intact(self, digest: str) -> bool:
         return self.has(digest) and _digest(_chunks(self._blob(digest))) == digest
 
     @contextmanager
-    def _reading(self, digest: str) -> Iterator[Path]:
+    def _reading(self, digest: str) -> Generator[Path]:
         blob = self._blob(digest)
         if not blob.is_file():
             raise self._unknown(digest)
@@ -212,7 +214,7 @@ class Folder(Struct, frozen=True):
             )
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         """The lock is the open file's, not the process's: it holds between threads too, and the system drops it with a killed process."""
         with _telling(self.root):
             _make(self.root)
@@ -272,7 +274,8 @@ def _chunks(data: bytes | Path) -> Iterator[bytes]:
                 yield chunk
     except OSError as error:
         given = Told(error.strerror or str(error))
-        raise StoreError(f"the file {data}", rule="a file that can be read", given=given, remedy="Check the path and its permissions.") from error
+        remedy = "Check the path and its permissions."
+        raise StoreError(f"the file {data}", rule="a file that can be read", given=given, remedy=remedy) from error
 
 
 def _digest(chunks: Iterable[bytes]) -> str:
@@ -303,7 +306,8 @@ def _write(chunks: Iterable[bytes], *, place: Callable[[str], Path], through: Pa
             temporary.replace(target)
             _sync(target.parent)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder itself is the trouble there is nothing to remove, and the error above says more
+            temporary.unlink(missing_ok=True)
         raise
     return digest
 
@@ -327,7 +331,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _telling(place: Path) -> Iterator[None]:
+def _telling(place: Path) -> Generator[None]:
     """What the operating system refuses, in the words of a StoreError."""
     try:
         yield

@@ -1,0 +1,97 @@
+"""Golden rows: inputs with the answers that a bundle must give, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from fermion.bundle.runtime import Runtime
+from fermion.columns.column import Arrays, Batch, Values
+from fermion.columns.request import Requests
+from fermion.columns.schema import Schema
+from fermion.core.errors import BundleError, FermionError, Told
+
+NAME = "golden.json"
+MOST = 32
+
+
+class Expected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One output's array, equal within atol + rtol * |y|."""
+
+    values: list[Any]
+    atol: float = 1e-5
+    rtol: float = 1e-5
+    batch_dependent: bool = False
+
+
+class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Up to 32 rows that were not fitted on, as a client would send them, and what must come back."""
+
+    columns: dict[str, list[Any]]
+    outputs: dict[str, Expected]
+
+    @classmethod
+    def of(cls, runtime: Runtime, batch: Mapping[str, Values]) -> Golden:
+        """Rows answered by this runtime, each alone: an answer must not depend on its neighbours."""
+        columns = {field.name: [field.column.plain(value) for value in batch[field.name]] for field in runtime.schema.fields}
+        golden = cls(columns=columns, outputs={})
+        rows = golden.batch(runtime.requests)
+        count = len(next(iter(rows.values())))
+        alone = [runtime.arrays({name: values[row : row + 1] for name, values in rows.items()}) for row in range(count)]
+        arrays = {array: np.concatenate([one[array] for one in alone]) for array in alone[0]}
+        return cls(columns=columns, outputs={name: Expected(values=array.tolist()) for name, array in arrays.items()})
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def body(self) -> bytes:
+        """The rows as the body of a request."""
+        return msgspec.json.encode({"columns": self.columns})
+
+    def batch(self, requests: Requests) -> Batch:
+        """The rows, read the way the service reads them."""
+        return requests.batch(requests.decode(self.body()))
+
+    def rows(self) -> list[Golden]:
+        """Every row alone."""
+        return [
+            Golden(
+                columns={name: [values[row]] for name, values in self.columns.items()},
+                outputs={name: msgspec.structs.replace(one, values=[one.values[row]]) for name, one in self.outputs.items()},
+            )
+            for row in range(len(self))
+        ]
+
+    def arrays(self) -> Arrays:
+        """The expected arrays."""
+        return {name: np.asarray(expected.values, dtype=np.float64) for name, expected in self.outputs.items()}
+
+    def differences(self, arrays: Arrays) -> dict[str, float]:
+        """By output, the largest |difference| / (atol + rtol * |y|): above 1 is a failure; NaN counts as infinite."""
+        found: dict[str, float] = {}
+        for name, expected in self.outputs.items():
+            want, got = np.asarray(expected.values, dtype=np.float64), np.asarray(arrays[name], dtype=np.float64)
+            if want.shape != got.shape:
+                found[name] = float("inf")
+                continue
+            ratio = np.abs(got - want) / (expected.atol + expected.rtol * np.abs(want))
+            found[name] = float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
+        return found
+
+
+def read(data: bytes, schema: Schema) -> Golden:
+    """golden.json from its bytes.
+
+    Raises:
+        BundleError: it is none, or its rows do not fit the schema.
+    """
+    try:
+        golden = msgspec.json.decode(data, type=Golden)
+        golden.batch(Requests(schema))
+    except (msgspec.DecodeError, FermionError) as bad:
+        raise BundleError(NAME, rule="rows of this bundle's schema with their outputs", given=Told(str(bad))) from None
+    return golden

@@ -1,0 +1,164 @@
+"""The parts that nets for pictures are made of, and the net that they make.
+
+Legend of shapes: B rows, C channels, H height, W width, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fermion.columns.output import Output, Probability
+
+Tensors = dict[str, Tensor]
+
+
+class Pixels(nn.Module):
+    """Bytes as the encoder gives them -> the floats that convolutions want: (B, H, W, C) uint8 -> (B, C, height, width) float32.
+
+    x = (p / 255 - mean_c) / std_c with each channel's mean and spread over the training pictures, then a bilinear resize where the
+    net's size is not the pictures' own. It is part of the net, and so of the exported graph: nobody else scales or resizes.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], size: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("shift_C11", torch.tensor(mean).view(-1, 1, 1) * 255)
+        self.register_buffer("scale_C11", 1 / (torch.tensor(std).view(-1, 1, 1) * 255))
+
+    def forward(self, pixels_BHWC: Tensor) -> Tensor:
+        x_BCHW = (pixels_BHWC.permute(0, 3, 1, 2).float() - self.shift_C11) * self.scale_C11
+        if self.size is None:
+            return x_BCHW
+        return F.interpolate(x_BCHW, self.size, mode="bilinear", align_corners=False)
+
+
+class ConvNormAct(nn.Module):
+    """max(0, BatchNorm(W * x)): a 3x3 convolution without bias, normalised over the batch, rectified. (B, C, H, W) -> (B, out, H, W).
+
+    After training the normalisation is a scale and a shift per channel that is folded into W, so it costs nothing to serve.
+    Ioffe and Szegedy 2015, "Batch normalization".
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x_BCHW)))
+
+
+class Residual(nn.Module):
+    """x + f(x), with f a ConvNormAct of as many channels. He et al. 2016, "Deep residual learning for image recognition"."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.inner = ConvNormAct(channels, channels)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW + self.inner(x_BCHW)
+
+
+class GlobalMaxPool(nn.Module):
+    """The strongest answer of each channel anywhere in the picture: (B, C, H, W) -> (B, C), whatever H and W.
+
+    What a digit is made of counts, not where: better than the mean on small pictures (Oquab et al. 2015, "Is object localization
+    for free?").
+    """
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW.amax((2, 3))
+
+
+class Heads(nn.Module):
+    """One linear layer per output: (B, D) features -> raw arrays by `output.array`, (B, K) logits or (B,) values.
+
+    `temperature`, one number per output, divides the logits and is 1 until `calibrate` has set it (Guo et al. 2017, "On
+    calibration of modern neural networks"): the order of the classes stays, the probabilities come to mean what they say.
+    """
+
+    def __init__(self, features: int, outputs: Sequence[Output]) -> None:
+        super().__init__()
+        self.outputs = tuple(outputs)
+        sizes = [len(output.classes) if isinstance(output, Probability) else 1 for output in outputs]
+        self.layers = nn.ModuleList([nn.Linear(features, size) for size in sizes])
+        self.register_buffer("temperature", torch.ones(len(sizes)))
+
+    def forward(self, x_BD: Tensor) -> Tensors:
+        raw: Tensors = {}
+        for position, (output, layer) in enumerate(zip(self.outputs, self.layers, strict=True)):
+            value = layer(x_BD)
+            raw[output.array] = value / self.temperature[position] if isinstance(output, Probability) else value.squeeze(1)
+        return raw
+
+
+class Facts(nn.Module):
+    """The numbers and codes that stand beside a picture, as features: (B, F) and (B, C) -> (B, D).
+
+    A number is standardised with the training part's mean and spread, 0 where it is missing, beside a flag that says so. A code is
+    looked up in a table of at most 8 columns.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("mean_F", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std_F", torch.tensor(std, dtype=torch.float32))
+        widths = [min(8, math.ceil(size**0.5)) for size in sizes]
+        self.tables = nn.ModuleList([nn.Embedding(size, width) for size, width in zip(sizes, widths, strict=True)])
+        self.features = 2 * len(mean) + sum(widths)
+
+    def forward(self, arrays: Tensors) -> Tensor:
+        parts: list[Tensor] = []
+        if len(self.mean_F):
+            missing_BF = arrays["numbers"].isnan()
+            x_BF = (arrays["numbers"] - self.mean_F) / self.std_F
+            parts += [torch.where(missing_BF, torch.zeros_like(x_BF), x_BF).clamp(-10, 10), missing_BF.float()]
+        parts += [table(arrays["codes"][:, position]) for position, table in enumerate(self.tables)]
+        return torch.cat(parts, 1)
+
+
+class ConvNet(nn.Module):
+    """A small picture classifier that halves the picture twice and ends in a global maximum.
+
+        pixels -> [distort, training only] -> unshuffle 2x2 -> conv w1 -> conv w2 -> max pool 2 -> conv w3 -> residual conv w3 -> ...
+               -> global max pool -> heads
+
+    Unshuffling folds each 2x2 square into channels, so that the first convolution already works at a quarter of the positions
+    without dropping a pixel (Shi et al. 2016). Widths beyond the third add a pool, a convolution and a residual one each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        widths: Sequence[int],
+        outputs: Sequence[Output],
+        pixels: Pixels,
+        distort: nn.Module | None = None,
+        facts: Facts | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.pixels, self.distort, self.facts = name, pixels, distort, facts
+        body: list[nn.Module] = [nn.PixelUnshuffle(2), ConvNormAct(4 * channels, widths[0])]
+        for position in range(1, len(widths)):
+            if position >= 2:
+                body.append(nn.MaxPool2d(2))
+            body.append(ConvNormAct(widths[position - 1], widths[position]))
+            if position >= 2:
+                body.append(Residual(widths[position]))
+        self.body = nn.Sequential(*body, GlobalMaxPool())
+        self.heads = Heads(widths[-1] + (facts.features if facts else 0), outputs)
+
+    def forward(self, arrays: Tensors) -> Tensors:
+        x_BCHW = self.pixels(arrays[self.name])
+        if self.training and self.distort is not None:
+            x_BCHW = self.distort(x_BCHW)
+        x_BD = self.body(x_BCHW)
+        if self.facts is not None:
+            x_BD = torch.cat([x_BD, self.facts(arrays)], 1)
+        return self.heads(x_BD)

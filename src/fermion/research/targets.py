@@ -1,0 +1,62 @@
+"""What can be learned about one output: the labelled rows of a table, and the error when there is nothing to learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fermion.columns.output import Output, Probability
+from fermion.core.errors import DataError, Told
+from fermion.research.model import Encoded
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """The labelled rows of one output: positions `at` (n,) in the table, targets `y` (n,), weights `w` (n,) float64 with mean 1."""
+
+    output: Output
+    at: NDArray[np.int64]
+    y: NDArray[Any]
+    w: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+def labelled(output: Output, encoded: Encoded) -> Target:
+    """The rows with a target and a weight above 0. Weights are divided by their mean, so that penalties mean the same at any scale."""
+    y_N = encoded.targets[output.target]
+    known_N = y_N >= 0 if isinstance(output, Probability) else ~np.isnan(y_N)
+    if encoded.weights is not None:
+        known_N = known_N & (encoded.weights > 0)
+    at = np.flatnonzero(known_N)
+    w = np.ones(len(at)) if encoded.weights is None else encoded.weights[at].astype(np.float64)
+    return Target(output=output, at=at, y=y_N[at], w=w / w.mean() if len(at) else w)
+
+
+def learnable(output: Output, encoded: Encoded) -> Target:
+    """The labelled rows of the training part.
+
+    Raises:
+        DataError: there is none, or all are of one class.
+    """
+    target = labelled(output, encoded)
+    subject = f"the training part of `{output.target}`"
+    if not len(target):
+        given = Told("0 rows") if not len(encoded) else Told(f"{len(encoded)} rows, none with a target and a weight")
+        raise DataError(subject, rule="at least one labelled row", given=given, remedy="Check data.source, data.target and split.")
+    if isinstance(output, Probability) and len(np.unique(target.y)) < 2:
+        raise DataError(
+            subject,
+            rule="at least two classes",
+            given=Told(f"{len(target)} rows of the class {output.classes[int(target.y[0])]!r}"),
+            remedy="Add rows of another class, or split so that the training part has both (split.by: stratified).",
+        )
+    return target
+
+
+def width(output: Output) -> int:
+    """How many numbers the model computes for one row: the classes of a probability, 1 for a value."""
+    return len(output.classes) if isinstance(output, Probability) else 1

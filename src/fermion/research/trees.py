@@ -1,0 +1,268 @@
+"""Gradient-boosted trees: LightGBM in training, one ONNX operator in serving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fermion.bundle.steps import Onnx
+from fermion.columns.category import FIRST, MISSING, UNSEEN
+from fermion.columns.column import Arrays
+from fermion.columns.output import Output, Probability
+from fermion.columns.schema import Schema
+from fermion.core import lazy
+from fermion.core.errors import DataError, Stopped, Told
+from fermion.core.run import Run
+from fermion.research.forest import ensemble
+from fermion.research.model import Curve, Encoded, Export, Fitted
+from fermion.research.nodes import Nodes
+from fermion.research.parity import ROWS, check_parity
+from fermion.research.targets import Target, labelled, learnable, width
+
+MOST_LEVELS = 64  # categories with more levels are split by rank of frequency: sets of many rare levels only fit noise
+MOST_ROUNDS, UNVALIDATED_ROUNDS = 5000, 200
+
+
+class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="trees"):
+    """Gradient boosting: f_m = f_{m-1} + lr * tree_m, where each leaf takes -sum g / (sum h + l2) of the loss's derivatives.
+
+    One ensemble per output. Rounds end when the validation loss has not improved for `patience` rounds and the best is kept;
+    without a validation part there are `rounds`, or 200. Missing numbers take the branch that training chose.
+
+    Args:
+        lr: the step of one tree.
+        leaves: leaves of a tree.
+        rounds: the largest number of trees per class; 0 leaves it to the validation part.
+        patience: rounds without improvement before it stops; 0 never stops early.
+        min_leaf: rows in a leaf, at least (a tenth of a small table at most).
+        l2: penalty on the leaves' values.
+        features: share of the columns that a tree may use.
+        rows: share of the rows that a tree is grown on.
+        threads: 0 for all cores. The result does not depend on it.
+
+    >>> Trees(leaves=15).lr
+    0.05
+
+    Ke et al.: LightGBM, NeurIPS 2017.
+    """
+
+    lr: float = 0.05
+    leaves: int = 31
+    rounds: int = 0
+    patience: int = 50
+    min_leaf: int = 20
+    l2: float = 0.0
+    features: float = 0.8
+    rows: float = 0.8
+    threads: int = 0
+
+    def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
+        """Grow one ensemble per output.
+
+        Raises:
+            DataError: no labelled row, one class, or neither numbers nor categories.
+            Stopped: there was no time for a single round.
+        """
+        layout = train.schema.layout
+        if not layout.numbers and not layout.codes:
+            raise DataError(
+                "the table",
+                rule="one with a number, category, flag or time column, for trees",
+                given=Told(", ".join(named.name for named in layout.arrays) or "no column"),
+                remedy="Set model.type to cnn for images.",
+            )
+        inputs = Inputs.of(train.schema)
+        x_NF, v_NF = inputs.matrix(train.arrays), inputs.matrix(valid.arrays)
+        texts: dict[str, str] = {}
+        rounds: dict[str, int] = {}
+        curves: list[Curve] = []
+        for position, output in enumerate(train.outputs):
+            part = run.within(1 / (len(train.outputs) - position))
+            grown = self._grow(inputs, x_NF, learnable(output, train), v_NF, labelled(output, valid), part)
+            texts[output.array], rounds[output.target] = grown.text, grown.rounds
+            curves += grown.curves
+        ignored = [named.name for named in layout.arrays]
+        notes = [f"{target}: {count} rounds" for target, count in rounds.items()]
+        notes += [f"trees do not read {', '.join(ignored)}"] if ignored else []
+        probe = np.linspace(0, len(x_NF) - 1, min(ROWS, len(x_NF))).astype(np.int64)
+        learned = Forest(
+            outputs=train.outputs,
+            inputs=inputs,
+            texts=texts,
+            rounds=rounds,
+            threads=self.threads,
+            probe={name: train.arrays[name][probe] for name in inputs.reads},
+        )
+        return Fitted(schema=train.schema, outputs=train.outputs, learned=learned, curves=tuple(curves), notes=tuple(notes))
+
+    def _grow(self, inputs: Inputs, x_NF: NDArray[Any], train: Target, v_NF: NDArray[Any], valid: Target, run: Run) -> Grown:
+        """Rounds of boosting for one output, until the validation loss, the time or a stop says so."""
+        lgb = lazy.load("lightgbm", extra="train")
+        most = self.rounds or (MOST_ROUNDS if len(valid) and self.patience else UNVALIDATED_ROUNDS)
+        settings = self._settings(train, run)
+        table = lgb.Dataset(x_NF[train.at], train.y, weight=train.w, params=settings, categorical_feature=inputs.sets)
+        booster = lgb.Booster(settings, table)
+        if len(valid):
+            booster.add_valid(lgb.Dataset(v_NF[valid.at], valid.y, weight=valid.w, params=settings, reference=table), "valid")
+        if run.stopped:
+            raise Stopped("the work", rule="given time for one round of boosting", given=Told("a stop before the first"))
+        best, best_loss = 0, np.inf
+        losses: list[float] = []
+        while len(losses) < most and not (losses and run.left() <= 0):
+            ended = booster.update()
+            loss = float((booster.eval_valid() if len(valid) else booster.eval_train())[0][2])
+            losses.append(loss)
+            run.emit("progress", "fit", f"trees for {train.output.target}", done=len(losses), total=most, loss=loss)
+            if not len(valid) or not self.patience or loss < best_loss:
+                best, best_loss = len(losses), loss
+            if ended or len(losses) - best >= self.patience > 0:
+                break
+        curve = Curve(
+            name=f"{train.output.target}: {'validation' if len(valid) else 'training'} loss",
+            x=[float(number) for number in range(1, len(losses) + 1)],
+            y=losses,
+            unit="rounds",
+        )
+        return Grown(text=booster.model_to_string(num_iteration=best), rounds=best, curves=(curve,))
+
+    def _settings(self, train: Target, run: Run) -> dict[str, Any]:
+        classes = width(train.output)
+        objective = "regression" if not isinstance(train.output, Probability) else "binary" if classes == 2 else "multiclass"
+        return {
+            "objective": objective,
+            **({"num_class": classes} if objective == "multiclass" else {}),
+            "learning_rate": self.lr,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": max(1, min(self.min_leaf, len(train) // 10)),
+            "lambda_l2": self.l2,
+            "feature_fraction": self.features,
+            "bagging_fraction": self.rows,
+            "bagging_freq": 1 if self.rows < 1 else 0,
+            "seed": run.seed_for(f"trees {train.output.target}"),
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": self.threads,
+            "verbose": -1,
+        }
+
+
+class Grown(Struct, frozen=True, kw_only=True):
+    """The trees of one output as LightGBM's text, how many rounds they are, and their curves."""
+
+    text: str
+    rounds: int
+    curves: tuple[Curve, ...]
+
+
+class Inputs(Struct, frozen=True, kw_only=True):
+    """How the encoder's arrays become the trees' matrix: numbers, then codes as numbers.
+
+    `sets` are the columns of the matrix that are split by sets of levels. Codes with more levels are split by rank of frequency,
+    where unseen levels rank last and missing ones are missing.
+    """
+
+    numbers: int
+    codes: int
+    sets: list[int]
+    ranked: NDArray[np.bool_]  # (C,)
+    last: NDArray[np.float32]  # (C,) the rank after the last, for levels that training did not see
+
+    @classmethod
+    def of(cls, schema: Schema) -> Inputs:
+        """The inputs of a fitted schema."""
+        numbers, codes = schema.layout.numbers, schema.layout.codes
+        ranked = np.array([ref.size - FIRST > MOST_LEVELS for ref in codes], dtype=np.bool_)
+        return cls(
+            numbers=len(numbers),
+            codes=len(codes),
+            sets=[len(numbers) + position for position, rank in enumerate(ranked) if not rank],
+            ranked=ranked,
+            last=np.array([ref.size for ref in codes], dtype=np.float32),
+        )
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (("numbers",) if self.numbers else ()) + (("codes",) if self.codes else ())
+
+    def matrix(self, arrays: Arrays) -> NDArray[np.float32]:
+        """(N, F + C) float32."""
+        if not self.codes:
+            return arrays["numbers"]
+        codes_NC = arrays["codes"]
+        x_NC = codes_NC.astype(np.float32)
+        x_NC = np.where(self.ranked & (codes_NC == UNSEEN), self.last, x_NC)
+        x_NC = np.where(self.ranked & (codes_NC == MISSING), np.float32(np.nan), x_NC)
+        return np.concatenate([arrays["numbers"], x_NC], axis=1) if self.numbers else x_NC
+
+    def nodes(self, nodes: Nodes) -> str:
+        """The same in a graph; numbers alone are fed as they are, which costs nothing."""
+        numbers = nodes.input("numbers", "float32", self.numbers) if self.numbers else ""
+        if not self.codes:
+            return numbers
+        x = nodes.add("Cast", nodes.input("codes", "int64", self.codes), to=1)
+        if self.ranked.any():
+            for code, instead in ((UNSEEN, self.last), (MISSING, np.full(self.codes, np.nan, dtype=np.float32))):
+                # a number that no code equals, where the column is a set
+                wanted = nodes.constant(np.where(self.ranked, np.float32(code), np.float32(-1)))
+                x = nodes.add("Where", nodes.add("Equal", x, wanted), nodes.constant(instead), x)
+        return nodes.add("Concat", numbers, x, axis=1) if self.numbers else x
+
+
+class Forest(Struct, frozen=True, kw_only=True, dict=True):
+    """Fitted trees: LightGBM's own text per output array, and up to 1,000 training rows that the export is compared on."""
+
+    outputs: tuple[Output, ...]
+    inputs: Inputs
+    texts: dict[str, str]
+    rounds: dict[str, int]
+    threads: int
+    probe: Arrays
+
+    def run(self, arrays: Arrays) -> Arrays:
+        """LightGBM's own answer, in float32."""
+        x_NF = self.inputs.matrix(arrays)
+        made: Arrays = {}
+        for output in self.outputs:
+            classes = width(output)
+            if len(x_NF):
+                y = self._booster(output.array).predict(x_NF, num_threads=self.threads)
+            else:
+                y = np.zeros((0, classes) if classes > 2 else 0)
+            if isinstance(output, Probability) and classes == 2:
+                y = np.stack([1 - y, y], axis=1)
+            made[output.array] = y.astype(np.float32)
+        return made
+
+    def export(self) -> Export:
+        """One graph per output.
+
+        Raises:
+            FermionError: the graph differs from LightGBM by more than 1e-4 on rows of the training part.
+        """
+        graphs: dict[str, bytes] = {}
+        steps: list[Onnx] = []
+        for output in self.outputs:
+            name = "trees" if len(self.outputs) == 1 else f"trees-{len(graphs)}"
+            made = ensemble(self._booster(output.array).dump_model())
+            nodes = Nodes(name)
+            x = self.inputs.nodes(nodes)
+            labels = ("label", "") if made.has_label else ("",)
+            y = nodes.add_many(made.op, x, made=labels, domain="ai.onnx.ml", **made.attributes)[-1]
+            if not made.has_label:
+                y = nodes.add("Squeeze", y, nodes.constant(np.array([1], dtype=np.int64)))
+            shape = (width(output),) if isinstance(output, Probability) else ()
+            graphs[name] = nodes.finish({"y": y}, shapes={"y": shape})
+            steps.append(Onnx(graph=name, inputs={read: read for read in self.inputs.reads}, outputs={"y": output.array}))
+        export = Export(graphs=graphs, steps=tuple(steps))
+        check_parity(export, self.probe, self.run(self.probe))
+        return export
+
+    def _booster(self, array: str) -> Any:
+        """Parsed once: `dict=True` gives the frozen struct a place to keep it."""
+        boosters: dict[str, Any] = self.__dict__.setdefault("boosters", {})
+        if array not in boosters:
+            boosters[array] = lazy.load("lightgbm", extra="train").Booster(model_str=self.texts[array])
+        return boosters[array]

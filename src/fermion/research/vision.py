@@ -1,0 +1,168 @@
+"""The model for pictures: a small convolutional net with defaults that need no tuning."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fermion.columns.output import Probability
+from fermion.columns.schema import Named
+from fermion.core import lazy
+from fermion.core.errors import DataError, Told
+from fermion.core.run import Run
+from fermion.research.model import Encoded, Fitted
+
+SMALLEST, LARGEST = 28, 64  # sides of a picture in the net
+
+
+class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="cnn"):
+    """A convolutional net for a column of pictures, with the table's other columns beside it.
+
+    Args:
+        widths: channels of the stages; the net sees half the size in the first two, then halves it once per stage.
+        steps: batches to train on; 0 chooses by the number of rows.
+        batch: rows per step.
+        lr: peak learning rate of AdamW (biases, normalisations, heads).
+        matrix_lr: peak learning rate of Muon (convolutions).
+        augment: strength of the rotations, scalings, shears, shifts and elastic distortions of training pictures; 0 is none.
+        smoothing: share of the truth that is spread over all classes in training.
+        balance: weighs rows so that every class counts equally.
+        size: the longer side of a picture in the net in pixels; 0 takes the pictures' own, within 28 to 64.
+        patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
+        precision: "auto" tries bfloat16 autocast in the first steps and keeps it where it is faster.
+
+    >>> Cnn(lr=0.01).widths
+    (32, 64, 96)
+    """
+
+    widths: tuple[int, ...] = (32, 64, 96)
+    steps: int = 0
+    batch: int = 512
+    lr: float = 0.0225
+    matrix_lr: float = 0.15
+    augment: float = 1.0
+    smoothing: float = 0.1
+    balance: bool = False
+    size: int = 0
+    patience: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
+        """Learn from `train`, keep the weights with the least loss on `valid`.
+
+        Raises:
+            DataError: there is no column of pictures, no row or only one class.
+        """
+        picture = the_picture(train)
+        check_targets(train)
+        lazy.load("torch", extra="train")
+        import torch
+
+        from fermion.research import augment, blocks, graphs, loop, optim
+
+        height, width, channels = (int(side or 1) for side in picture.slot.shape)
+        mean, std = channel_statistics(train.arrays[picture.name])
+        with loop.seeded(run.seed_for("fit: weights")):
+            net = blocks.ConvNet(
+                picture.name,
+                channels,
+                self.widths,
+                train.outputs,
+                blocks.Pixels(mean, std, self.net_size(height, width)),
+                augment.Distort(augment.Distortion(strength=self.augment), run.seed_for("fit: augment")) if self.augment else None,
+                facts_of(train),
+            ).to(memory_format=torch.channels_last)
+        recipe = loop.Recipe(
+            steps=self.steps or default_steps(len(train), self.batch),
+            batch=self.batch,
+            optim=optim.Steps(lr=self.lr, matrix_lr=self.matrix_lr),
+            smoothing=self.smoothing,
+            balance=self.balance,
+            patience=self.patience,
+            precision=self.precision,
+        )
+        trained = loop.train(net, train, valid, recipe, run)
+        examples = valid.arrays if len(valid) else train.arrays
+        return Fitted(
+            schema=train.schema,
+            outputs=train.outputs,
+            learned=graphs.Net(net, train.outputs, examples),
+            curves=trained.curves,
+            notes=trained.notes,
+        )
+
+    def net_size(self, height: int, width: int) -> tuple[int, int] | None:
+        """Height and width in the net, multiples of 4 in the pictures' own proportions; None where that is their own size.
+
+        >>> Cnn().net_size(8, 8), Cnn().net_size(28, 28), Cnn().net_size(480, 640)
+        ((28, 28), None, (48, 64))
+        """
+        longer = max(height, width)
+        share = (self.size or min(max(longer, SMALLEST), LARGEST)) / longer
+        size = (max(4, round(height * share / 4) * 4), max(4, round(width * share / 4) * 4))
+        return None if size == (height, width) else size
+
+
+def default_steps(rows: int, batch: int) -> int:
+    """10 passes over many rows, and never fewer than 160 steps: what a net needs to find its way, however few rows there are.
+
+    >>> default_steps(1_437, 512), default_steps(55_000, 512)
+    (160, 1075)
+    """
+    return max(160, -(-rows * 10 // batch))
+
+
+def the_picture(rows: Encoded) -> Named:
+    """The one column of pictures.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    pictures = [named for named in rows.schema.layout.arrays if named.slot.role == "image"]
+    if len(pictures) != 1:
+        raise DataError(
+            "the table of a `cnn`",
+            rule="one with one column of pictures",
+            given=Told(f"{len(pictures)} of them among the columns {', '.join(rows.schema.names[:12])}"),
+            remedy="Use `model: {type: trees}` for a table of numbers and categories."
+            if not pictures
+            else "Leave all but one out with data.columns.",
+        )
+    return pictures[0]
+
+
+def check_targets(rows: Encoded) -> None:
+    """Raises DataError where there is nothing to learn: no row, or a target with fewer than two classes."""
+    if not len(rows):
+        raise DataError("the training part", rule="not empty", given=Told("0 rows"), remedy="Give more data or a smaller test share.")
+    for output in rows.outputs:
+        if isinstance(output, Probability) and len(output.classes) < 2:
+            raise DataError(
+                f"the target `{output.target}`",
+                rule="of at least two classes in the training part",
+                given=output.classes,
+                remedy="Look at the split: a sorted table needs `split: {by: random}`.",
+            )
+
+
+def channel_statistics(pixels_NHWC: NDArray[Any]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over at most 5,000 evenly spaced pictures, in shares of 255."""
+    some = np.asarray(pixels_NHWC[:: max(1, len(pixels_NHWC) // 5_000)], dtype=np.float32) / 255
+    return [float(m) for m in some.mean((0, 1, 2))], [max(float(s), 1e-2) for s in some.std((0, 1, 2))]
+
+
+def facts_of(rows: Encoded) -> Any:
+    """The part of the net for numbers and codes beside the picture, or None."""
+    from fermion.research import blocks
+
+    layout = rows.schema.layout
+    if not layout.numbers and not layout.codes:
+        return None
+    mean, std = np.zeros(0), np.ones(0)
+    if layout.numbers:
+        numbers = np.ma.masked_invalid(rows.arrays["numbers"].astype(np.float64))
+        mean, std = numbers.mean(0).filled(0.0), np.maximum(numbers.std(0).filled(1.0), 1e-6)
+    return blocks.Facts(mean.tolist(), std.tolist(), [ref.size for ref in layout.codes])
