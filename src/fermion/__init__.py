@@ -1,8 +1,30 @@
 """Fermion: from raw data to a monitored AI service. One project file, one command, one portable bundle.
 
->>> import fermion
->>> fermion.__version__.count(".")
-2
+    fit(data, target=...)   learn, and get something that predicts, evaluates and saves
+    load(path)              a bundle that answers rows
+    serve(path)             a bundle behind HTTP
+    Client(url)             asks a service
+
+Everything is imported when it is first used.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Client", "__version__", "fit", "load", "serve"]
+
+if TYPE_CHECKING:
+    from fermion.cloud.client import Client
+    from fermion.practice.easy import fit, load, serve
+
+_WHERE = {"fit": "fermion.practice.easy", "load": "fermion.practice.easy", "serve": "fermion.practice.easy", "Client": "fermion.cloud.client"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'fermion' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_WHERE[name]), name)

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Generator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from fermion.bundle import golden as golden_rows
 from fermion.bundle import manifest as manifests
+from fermion.bundle import profile as profiles
+from fermion.bundle.files import LARGEST_RATIO, Files, FolderFiles, ZipFiles
 from fermion.bundle.golden import Golden
-from fermion.bundle.manifest import File, Manifest
+from fermion.bundle.manifest import COPY_AGAIN, File, Manifest, graph_file
+from fermion.bundle.placing import place, replacing
 from fermion.bundle.runtime import Runtime
 from fermion.core.errors import BundleError, Told
-from fermion.core.store import Store
-
-COPY_AGAIN = "Copy the bundle again from where it was made, or run `fermion run`."
-
-
-class Files(Protocol):
-    """Where the files of a bundle lie: a folder or a zip."""
-
-    def names(self) -> list[str]:
-        """All files, manifest.json among them."""
-        ...
-
-    def size(self, name: str) -> int | None:
-        """Bytes, or None where there is no such file."""
-        ...
-
-    def read(self, name: str, most: int) -> bytes:
-        """The file, at most `most` bytes of it."""
-        ...
+from fermion.core.store import ANY, Store
 
 
 class Bundle:
@@ -52,11 +33,10 @@ class Bundle:
         where = str(path)
         size = files.size(manifests.NAME)
         if size is None:
-            raise BundleError(
-                "a bundle", rule="a folder or zip with manifest.json", given=where, remedy="Give the path that `fermion run` printed."
-            )
+            remedy = "Give the path that `fermion run` printed."
+            raise BundleError("a bundle", rule="a folder or zip with manifest.json", given=where, remedy=remedy)
         if size > manifests.LARGEST_MANIFEST:
-            raise BundleError("manifest.json", rule=f"at most {manifests.LARGEST_MANIFEST} bytes", given=Told(f"{size} bytes"), where=where)
+            raise manifests.too_large(size, where)
         self._manifest = files.read(manifests.NAME, manifests.LARGEST_MANIFEST)
         self.manifest = manifests.read(self._manifest, where)
         self.id = manifests.identity(self._manifest)
@@ -90,19 +70,15 @@ class Bundle:
 
     def graphs(self) -> dict[str, bytes]:
         """The ONNX graphs by name."""
-        return {
-            name.removeprefix("graphs/").removesuffix(".onnx"): self.read(name)
-            for name in self.manifest.files
-            if name.startswith("graphs/")
-        }
+        return dict(_Graphs(self))
 
     def runtime(self, *, threads: int = 1) -> Runtime:
-        """What answers rows. Checks the digest of every graph first."""
+        """What answers rows. Checks the digest of every graph first; one graph at a time is in memory as bytes."""
         manifest = self.manifest
         return Runtime(
             schema=manifest.schema,
             steps=manifest.steps,
-            graphs=self.graphs(),
+            graphs=_Graphs(self),
             outputs=manifest.outputs,
             decisions=manifest.decisions,
             threads=threads,
@@ -110,7 +86,7 @@ class Bundle:
 
     def golden(self) -> Golden:
         """The golden rows."""
-        return golden_rows.read(self.read(golden_rows.NAME), self.manifest.schema)
+        return golden_rows.read(self.read(golden_rows.NAME), self.manifest.schema, self.manifest.outputs)
 
     def signature(self) -> bytes | None:
         """The signature file, if there is one."""
@@ -122,40 +98,71 @@ class Bundle:
         return self._manifest
 
     def push(self, store: Store) -> str:
-        """Put every file into a store, one blob per file; returns the bundle's id, under which the manifest lies."""
+        """Put every file into a store, one blob per file; returns the bundle's id, under which the manifest lies.
+
+        A signature, which no digest of the bundle covers, is found again by the tag `signature/ID`.
+        """
         for name in self.manifest.files:
             store.put(self.read(name))
-        return store.put(self._manifest)
+        identity, signature = store.put(self._manifest), self.signature()
+        if signature is not None:
+            store.tag(f"signature/{identity}", store.put(signature), expected=ANY)
+        return identity
 
     def save_zip(self, target: Path) -> Path:
-        """The same bundle as one zip, byte for byte the same for the same bundle."""
-        with replacing(target) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
+        """The same bundle as one zip with its signature, byte for byte the same for the same bundle (and the same zlib).
+
+        Raises:
+            BundleError: a file is damaged, or the disk is full; a zip that was there is as before.
+        """
+        with replacing(target) as scratch, zipfile.ZipFile(scratch, "w") as archive:
             for name in [manifests.NAME, *sorted(self.manifest.files)]:
-                info = zipfile.ZipInfo(name)
-                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                archive.writestr(info, self._manifest if name == manifests.NAME else self.read(name))
+                _add(archive, name, self._manifest if name == manifests.NAME else self.read(name))
+            if (signature := self.signature()) is not None:
+                _add(archive, manifests.SIGNATURE, signature)
         return target
 
 
+class _Graphs(Mapping[str, bytes]):
+    """The graphs of a bundle, each read when it is asked for."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        inside = [name for name in bundle.manifest.files if name.startswith("graphs/") and name.endswith(".onnx")]
+        self._names = [name.removeprefix("graphs/").removesuffix(".onnx") for name in inside]
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._bundle.read(graph_file(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 def open(path: str | Path) -> Bundle:
-    """A bundle from a folder or a zip.
+    """A bundle from a folder or a zip. No code of it runs, and nothing outside it is read.
 
     Raises:
         BundleError: it is none, is newer than this reader, or breaks its own rules.
     """
     path = Path(path)
-    if path.is_dir():
-        return Bundle(path, _Folder(path))
-    if path.is_file():
-        try:
-            return Bundle(path, _Zip(path))
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as bad:
-            raise BundleError("a bundle", rule="a folder or a whole zip", given=Told(f"{path} ({bad})"), remedy=COPY_AGAIN) from None
+    try:
+        if path.is_dir():
+            return Bundle(path, FolderFiles(path))
+        if path.is_file():
+            return Bundle(path, ZipFiles(path))
+    except OSError as bad:
+        remedy = "Check the path and its permissions."
+        raise BundleError("a bundle", rule="readable", given=Told(f"{path} ({bad.strerror or bad})"), remedy=remedy) from None
     raise BundleError("a bundle", rule="an existing folder or zip", given=str(path), remedy="`fermion runs` lists what there is.")
 
 
 def write(
-    folder: Path,
+    folder: Path | Callable[[str], Path],
     manifest: Manifest,
     *,
     graphs: Mapping[str, bytes],
@@ -165,14 +172,23 @@ def write(
 ) -> Bundle:
     """Write a bundle so that either all of it is there or nothing: into a new folder beside, which is then renamed.
 
-    `manifest.files` is filled in. An equal bundle that is already there is left alone.
+    `folder` may be a function of the bundle's id. `manifest.files` is filled in, and `needs` completed. An equal bundle that is already there is left
+    alone, another is replaced.
+
+    Raises:
+        BundleError: a part breaks the rules of the format, the disk is full, or something that is no bundle is in the way; nothing
+            has changed.
     """
-    contents = {f"graphs/{name}.onnx": data for name, data in graphs.items()}
+    contents = {graph_file(name): data for name, data in graphs.items()}
     contents |= {f"assets/{name}": data for name, data in (assets or {}).items()}
-    contents |= {golden_rows.NAME: msgspec.json.encode(golden), "profile.json": profile}
-    files = {name: File(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in sorted(contents.items())}
-    contents[manifests.NAME] = msgspec.structs.replace(manifest, files=files).encode()
-    return _place(folder, contents)
+    contents |= {golden_rows.NAME: msgspec.json.encode(golden), profiles.NAME: profile}
+    files = {name: File(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in contents.items()}
+    needs = tuple(sorted({*manifest.needs, *manifest.schema.needs}))
+    whole = msgspec.structs.replace(manifest, files=files, needs=needs).encode()
+    manifests.read(whole, "the new bundle")  # what cannot be opened is not written
+    golden_rows.read(contents[golden_rows.NAME], manifest.schema, manifest.outputs)
+    place_at = folder if isinstance(folder, Path) else folder(manifests.identity(whole))
+    return _place(place_at, {**contents, manifests.NAME: whole})
 
 
 def pull(store: Store, identity: str, folder: Path) -> Bundle:
@@ -180,119 +196,34 @@ def pull(store: Store, identity: str, folder: Path) -> Bundle:
 
     Raises:
         StoreError: the store does not have it whole.
+        BundleError: as for `write`.
     """
     data = store.get(identity)
     manifest = manifests.read(data, f"store {identity[:12]}")
     contents = {name: store.get(entry.sha256) for name, entry in manifest.files.items()}
+    signature = store.resolve(f"signature/{identity}")
+    if signature is not None:
+        contents[manifests.SIGNATURE] = store.get(signature)
     return _place(folder, {**contents, manifests.NAME: data})
 
 
 def _place(folder: Path, contents: Mapping[str, bytes]) -> Bundle:
-    """Files -> a folder that appears whole, manifest.json written last."""
-    scratch: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        for name, data in contents.items():
-            target = scratch / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-        scratch.chmod(0o755)
-        if folder.exists():
-            with contextlib.suppress(BundleError):  # a broken one is replaced
-                if open(folder).id == manifests.identity(contents[manifests.NAME]):
-                    return open(folder)
-            retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-            os.replace(folder, retired / folder.name)
-            os.replace(scratch, folder)
-            shutil.rmtree(retired, ignore_errors=True)
-        else:
-            os.replace(scratch, folder)
-    except OSError as failed:
-        raise BundleError(
-            "the bundle's folder", rule="writable, with room for it", given=Told(f"{folder} ({failed.strerror})"), remedy="Free some space."
-        ) from None
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+    place(folder, contents, marker=manifests.NAME, equal=lambda: _is_whole(folder, contents))
     return open(folder)
 
 
-@contextlib.contextmanager
-def replacing(target: Path) -> Generator[Path]:
-    """A scratch file beside `target` that replaces it when the block ends well, and is gone when it does not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    os.close(handle)
-    scratch = Path(name)
+def _is_whole(folder: Path, contents: Mapping[str, bytes]) -> bool:
+    """Whether the folder holds this bundle with every file intact; a signature may have joined it since."""
+    there = FolderFiles(folder)
     try:
-        yield scratch
-        scratch.chmod(0o644)
-        os.replace(scratch, target)
-    except OSError as failed:
-        raise BundleError("a file", rule="writable, with room for it", given=Told(f"{target} ({failed.strerror})")) from None
-    finally:
-        scratch.unlink(missing_ok=True)
+        return all(there.size(name) == len(data) and there.read(name, len(data)) == data for name, data in contents.items())
+    except (BundleError, OSError):
+        return False
 
 
-class _Folder:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def names(self) -> list[str]:
-        return sorted(str(path.relative_to(self._root).as_posix()) for path in self._root.rglob("*") if path.is_file())
-
-    def size(self, name: str) -> int | None:
-        path = self._path(name)
-        return path.stat().st_size if path.is_file() else None
-
-    def read(self, name: str, most: int) -> bytes:
-        with self._path(name).open("rb") as file:
-            return file.read(most + 1)
-
-    def _path(self, name: str) -> Path:
-        path = self._root / name
-        if not path.resolve().is_relative_to(self._root.resolve()):
-            raise BundleError(
-                "a file of a bundle", rule="inside it", given=Told(f"{name}, a link that leaves the folder"), where=str(self._root)
-            )
-        return path
-
-
-class _Zip:
-    """Entries are read only as far as their declared size, so that a bomb never unfolds."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._archive = path, zipfile.ZipFile(path)
-        infos = [info for info in self._archive.infolist() if not info.is_dir()]
-        self._infos = {info.filename: info for info in infos}
-        if len(self._infos) != len(infos):
-            raise BundleError("a zip", rule="made of entries with different names", given=str(path))
-        for info in infos:
-            if info.file_size > 10_000_000 and info.file_size > 200 * max(info.compress_size, 1):
-                raise BundleError(
-                    "an entry of a zip",
-                    rule="at most 200 times its compressed size",
-                    given=Told(f"{info.filename}: {info.compress_size} bytes that unfold to {info.file_size}"),
-                    remedy="Unpack it yourself if you trust it.",
-                    where=str(path),
-                )
-
-    def names(self) -> list[str]:
-        return sorted(self._infos)
-
-    def size(self, name: str) -> int | None:
-        info = self._infos.get(name)
-        return None if info is None else info.file_size
-
-    def read(self, name: str, most: int) -> bytes:
-        try:
-            with self._archive.open(self._infos[name]) as entry:
-                return entry.read(most + 1)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as bad:
-            raise BundleError(
-                f"the entry {name}", rule="readable", given=Told(str(bad)), remedy=COPY_AGAIN, where=str(self._path)
-            ) from None
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """One entry. Weights that are all alike shrink so far that a reader must take them for a bomb: such a file is stored as it is."""
+    info = zipfile.ZipInfo(name)
+    small = len(data) < 1 << 20 or len(zlib.compress(data, 1)) * LARGEST_RATIO > 2 * len(data)
+    info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED if small else zipfile.ZIP_STORED, 0o644 << 16
+    archive.writestr(info, data)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import re
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
-from fermion.bundle.steps import Step
+from fermion.bundle.steps import Onnx, Step, check_parts
 from fermion.columns.output import Decision, Output
 from fermion.columns.schema import Schema
 from fermion.core.errors import BundleError, FermionError, Told
@@ -18,13 +20,14 @@ FORMAT = 1
 LARGEST_MANIFEST = 32 * 1024 * 1024
 NAME = "manifest.json"
 SIGNATURE = "signature"
+COPY_AGAIN = "Copy the bundle again from where it was made, or run `fermion run`."
 
 
 class File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The sha256 (hex) and the size (bytes) of one file of the bundle."""
 
-    sha256: str
-    size: int
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    size: Annotated[int, Meta(ge=0)]
 
 
 class Score(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,8 +74,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Header(Struct):
-    format: int
-    reads_from: int = 1
+    format: Annotated[int, Meta(ge=1)]
+    reads_from: Annotated[int, Meta(ge=1)] = 1
 
 
 def identity(data: bytes) -> str:
@@ -81,13 +84,15 @@ def identity(data: bytes) -> str:
 
 
 def read(data: bytes, where: str) -> Manifest:
-    """The manifest from its bytes.
+    """The manifest from its bytes. Nothing else is opened.
+
+    A later format that says `reads_from: 1` adds fields at the top only, which this reader leaves aside.
 
     Raises:
         BundleError: too large, not JSON, too new, or it breaks its own rules.
     """
     if len(data) > LARGEST_MANIFEST:
-        raise BundleError("manifest.json", rule=f"at most {LARGEST_MANIFEST} bytes", given=Told(f"{len(data)} bytes"), where=where)
+        raise too_large(len(data), where)
     try:
         header = msgspec.json.decode(data, type=_Header)
         if header.reads_from > FORMAT:
@@ -98,22 +103,100 @@ def read(data: bytes, where: str) -> Manifest:
                 remedy="Upgrade fermion: pip install -U fermion",
                 where=where,
             )
-        if header.format > FORMAT:  # a later format that says this reader is enough: what it added is left aside
+        if header.format > FORMAT:
             raw: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
-            known = {name: raw[name] for name in Manifest.__struct_fields__ if name in raw}
-            manifest = msgspec.convert(known, Manifest)
+            manifest = msgspec.convert({name: raw[name] for name in Manifest.__struct_fields__ if name in raw}, Manifest)
         else:
             manifest = msgspec.json.decode(data, type=Manifest)
+        _check_columns(manifest)
+        check_parts(manifest.schema, manifest.steps, manifest.outputs, manifest.decisions)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
-        raise BundleError(
-            "manifest.json", rule="a manifest of format 1", given=Told(str(bad)), remedy="Copy the bundle again.", where=where
-        ) from None
+        raise BundleError("manifest.json", rule="a manifest of format 1", given=Told(str(bad)), remedy=COPY_AGAIN, where=where) from None
+    except BundleError as bad:
+        raise _placed(bad, where) from None
     except FermionError as bad:
-        raise BundleError("manifest.json", rule="a manifest whose parts are known", given=Told(str(bad)), where=where) from None
-    for name in manifest.files:
-        if not is_inside(name):
-            raise BundleError("a file of a bundle", rule="a path inside it", given=name, where=f"{where}: manifest.json")
+        given, remedy = Told(bad.message), _what_to_install(data) or bad.remedy or COPY_AGAIN
+        rule = "a manifest whose columns are installed here"
+        raise BundleError("manifest.json", rule=rule, given=given, remedy=remedy, where=where) from None
+    check_paths(manifest.files, where)
+    for step in manifest.steps:
+        if isinstance(step, Onnx) and graph_file(step.graph) not in manifest.files:
+            raise BundleError("a graph that a step names", rule="in the bundle", given=step.graph, remedy=COPY_AGAIN, where=where)
     return manifest
+
+
+def graph_file(name: str) -> str:
+    """The file of a graph.
+
+    >>> graph_file("model")
+    'graphs/model.onnx'
+    """
+    return f"graphs/{name}.onnx"
+
+
+def too_large(size: int, where: str) -> BundleError:
+    """The one error about a manifest that is not worth reading."""
+    rule, remedy = f"at most {LARGEST_MANIFEST} bytes", "Keep fewer levels in its categories (`most`), and large values in assets."
+    return BundleError("manifest.json", rule=rule, given=Told(f"{size} bytes"), remedy=remedy, where=where)
+
+
+def missing_packages(packages: Mapping[str, str]) -> list[str]:
+    """Those packages of a bundle that are not installed here, as pip wants them."""
+    found: list[str] = []
+    for package, version in packages.items():
+        try:
+            importlib.metadata.version(package)
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            found.append(package if version == "unknown" else f"{package}=={version}")
+    return found
+
+
+def _check_columns(manifest: Manifest) -> None:
+    for one in manifest.schema.fields:
+        if one.column is None or isinstance(one.column, str | int | float | list):
+            raise BundleError(f"the column `{one.name}`", rule="an object with its `type`", given=one.column, remedy=COPY_AGAIN)
+
+
+def _what_to_install(data: bytes) -> str:
+    """The remedy for a column that nobody here knows: the packages that the manifest says it needs."""
+
+    class Needing(Struct):
+        packages: dict[str, str] = {}
+
+    try:
+        missing = missing_packages(msgspec.json.decode(data, type=Needing).packages)
+    except msgspec.DecodeError:
+        return ""
+    return f"The bundle needs {', '.join(missing)}. Run: pip install {' '.join(repr(one) for one in missing)}" if missing else ""
+
+
+def _placed(bad: BundleError, where: str) -> BundleError:
+    place = bad.where if bad.where.startswith(where) else f"{where}: {bad.where}" if bad.where else where
+    return BundleError(bad.subject, rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=place)
+
+
+def check_paths(names: Iterable[str], where: str) -> None:
+    """Make sure that files can lie in one folder on every system.
+
+    Raises:
+        BundleError: a path that leaves the folder, two that differ in capitals only, a file that is also a folder.
+    """
+    place = f"{where}: manifest.json"
+    seen: dict[str, str] = {}
+    for name in names:
+        if not is_inside(name):
+            rule = "a plain path inside it: letters, digits, `.`, `_`, `-`, with `/` between folders"
+            raise BundleError(
+                "a file of a bundle", rule=rule, given=name, remedy="Do not use this bundle; rename the file if you made it.", where=place
+            )
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            rule = f"different from {other} by more than capitals, which not every disk tells apart"
+            raise BundleError("a file of a bundle", rule=rule, given=name, remedy="Rename one of them.", where=place)
+    for name in names:
+        parts = name.lower().split("/")
+        for depth in range(1, len(parts)):
+            if "/".join(parts[:depth]) in seen:
+                raise BundleError("a folder of a bundle", rule="no file as well", given=name, remedy="Rename one of them.", where=place)
 
 
 def is_inside(name: str) -> bool:
@@ -122,4 +205,5 @@ def is_inside(name: str) -> bool:
     >>> is_inside("graphs/main.onnx"), is_inside("../x"), is_inside("/etc/passwd"), is_inside("a//b")
     (True, False, False, False)
     """
-    return bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", name)) and name not in (NAME, SIGNATURE)
+    plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", name)
+    return bool(plain) and name.lower() not in (NAME, SIGNATURE)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fermion.bundle.steps import Onnx, Step, check_order
+from fermion.bundle import scan
+from fermion.bundle.steps import Onnx, Step, check_parts
 from fermion.columns.column import Arrays, Batch, Values
 from fermion.columns.output import Decision, Output, Probability, decode
 from fermion.columns.request import Requests
 from fermion.columns.schema import Schema
 from fermion.core.errors import BundleError, Told
 
+_AGAIN = "Export the model again; `fermion verify` shows what else is wrong."
+# How ONNX Runtime calls what the encoder makes.
+_DTYPES = {
+    "float32": "tensor(float)",
+    "int64": "tensor(int64)",
+    "uint8": "tensor(uint8)",
+    "bool": "tensor(bool)",
+    "float64": "tensor(double)",
+}
+
 
 class Runtime:
-    """Answers rows. Thread-safe: sessions of ONNX Runtime may be called from several threads at once.
+    """Answers rows. Thread-safe: it changes nothing after it is made, and ONNX Runtime takes calls from several threads at once.
 
     Args:
         schema: the fitted inputs.
         steps: what to compute, in order.
-        graphs: ONNX graphs as bytes, by the names that the steps use.
+        graphs: ONNX graphs as bytes, by the names that the steps use; each is looked up once and not kept.
         outputs: what the arrays at the end mean.
         decisions: by target; the most probable class where there is none.
         threads: of one model call.
@@ -43,14 +54,15 @@ class Runtime:
         threads: int = 1,
     ) -> None:
         self.schema, self.steps, self.outputs, self.decisions = schema, steps, outputs, dict(decisions or {})
-        check_order(steps, schema.layout.names, [output.array for output in outputs])
-        used = {step.graph for step in steps if isinstance(step, Onnx)}
-        for name in used - set(graphs):
-            raise BundleError("a graph that a step names", rule="in the bundle", given=name)
-        self._sessions = {name: _session(name, graphs[name], threads) for name in used}
+        check_parts(schema, steps, outputs, self.decisions)
+        dtypes = {"numbers": "float32", "codes": "int64"} | {named.name: named.slot.dtype for named in schema.layout.arrays}
+        self._sessions: dict[str, Any] = {}
         for step in steps:
             if isinstance(step, Onnx):
-                _check_names(step, self._sessions[step.graph])
+                if step.graph not in self._sessions:
+                    self._sessions[step.graph] = _session(step.graph, graphs, threads)
+                _check_names(step, self._sessions[step.graph], dtypes)
+        self._tails = [(output.array, (len(output.classes),) if isinstance(output, Probability) else ()) for output in outputs]
         self.encode = schema.encoder()
 
     @functools.cached_property
@@ -59,11 +71,24 @@ class Runtime:
         return Requests(self.schema)
 
     def run(self, arrays: Arrays) -> Arrays:
-        """Encoded arrays of N >= 1 rows -> one array per output, by `output.array`."""
+        """Encoded arrays of N >= 1 rows -> one array per output, by `output.array`: (N, K) or (N,), the batch axis first.
+
+        Raises:
+            BundleError: a step cannot take what it is given, or an output has another shape than its rows and classes.
+        """
         known = dict(arrays)
-        for step in self.steps:
-            step.run(known, self._graph)
-        return {output.array: known[output.array] for output in self.outputs}
+        rows = len(next(iter(arrays.values())))
+        for position, step in enumerate(self.steps):
+            try:
+                step.run(known, self._graph)
+            except (ValueError, TypeError, IndexError) as bad:  # arrays that do not fit each other, told by numpy
+                name = f"step {position} ({step.__struct_config__.tag})"
+                raise BundleError(name, rule="able to take its arrays", given=Told(str(bad)), remedy=_AGAIN) from None
+        for name, tail in self._tails:
+            if known[name].shape != (rows, *tail):
+                rule = f"of the shape {(rows, *tail)}: rows{' x classes' if tail else ''}"
+                raise BundleError(f"the output array `{name}`", rule=rule, given=Told(str(known[name].shape)), remedy=_AGAIN)
+        return {name: known[name] for name, _ in self._tails}
 
     def arrays(self, batch: Mapping[str, Values]) -> Arrays:
         """Raw values -> one array per output; no rows give empty arrays.
@@ -72,49 +97,86 @@ class Runtime:
             DataError: a column is not there, or a value does not fit it.
         """
         encoded = self.encode(batch)
-        if encoded and len(next(iter(encoded.values()))) == 0:
-            return {
-                output.array: np.zeros((0, len(output.classes)) if isinstance(output, Probability) else 0, dtype=np.float32)
-                for output in self.outputs
-            }
+        if len(next(iter(encoded.values()))) == 0:
+            return {name: np.zeros((0, *tail), dtype=np.float32) for name, tail in self._tails}
         return self.run(encoded)
 
     def decode(self, arrays: Arrays) -> Batch:
-        """Output arrays -> `prediction` and `probabilities`."""
+        """Output arrays -> `prediction` and `probabilities`.
+
+        Raises:
+            BundleError: an output is not a finite number, which no decision can read.
+        """
+        for name, _ in self._tails:
+            if not np.isfinite(arrays[name]).all():
+                row = int(np.argwhere(~np.isfinite(arrays[name]))[0][0])
+                raise BundleError(
+                    f"the output array `{name}`",
+                    rule="finite",
+                    given=arrays[name][row].tolist(),
+                    remedy="The graph divides by zero or overflows for this row: train again, or bound the inputs.",
+                    where=f"row {row}",
+                )
         return decode(self.outputs, arrays, self.decisions)
 
     def predict(self, batch: Mapping[str, Values]) -> Batch:
         """Raw values -> `prediction` and `probabilities`, equally long lists. Names that are no inputs are ignored."""
         return self.decode(self.arrays(batch))
 
-    def _graph(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-        session = self._sessions[graph]
-        return dict(zip(_outputs(session), session.run(None, dict(inputs)), strict=True))
+    def _graph(self, graph: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Sequence[NDArray[Any]]:
+        try:
+            return self._sessions[graph].run(outputs, inputs)
+        except Exception as bad:  # ONNX Runtime raises a dozen classes of its own
+            raise BundleError(f"the graph `{graph}`", rule="able to answer its arrays", given=Told(_first(bad)), remedy=_AGAIN) from None
 
 
-def _session(name: str, graph: bytes, threads: int) -> Any:
+def _session(name: str, graphs: Mapping[str, bytes], threads: int) -> Any:
     import onnxruntime as ort
 
+    if name not in graphs:
+        raise BundleError("a graph that a step names", rule="in the bundle", given=name, remedy=_AGAIN)
+    graph = graphs[name]
+    scan.check(name, graph)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised; a log on standard error would say it twice
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle workers must not burn the core of their neighbours
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # never ONNX Runtime's own flat format, which was not looked at
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as bad:  # ONNX Runtime raises a dozen classes of its own for a bad graph
-        first = str(bad).splitlines()[0] if str(bad) else type(bad).__name__
-        raise BundleError(f"the graph `{name}`", rule="one that ONNX Runtime can load", given=Told(first)) from None
+        raise BundleError(f"the graph `{name}`", rule="one that ONNX Runtime can load", given=Told(_first(bad)), remedy=_AGAIN) from None
 
 
-@functools.lru_cache(maxsize=256)
-def _outputs(session: Any) -> tuple[str, ...]:
-    return tuple(output.name for output in session.get_outputs())
+def _check_names(step: Onnx, session: Any, dtypes: Mapping[str, str]) -> None:
+    """What a graph wants is what the step gives: names, and for the encoder's arrays the type and a free batch axis."""
+    has = {one.name: one for one in session.get_inputs()}
+    if set(step.inputs) != set(has):
+        raise BundleError(f"the inputs of the graph `{step.graph}`", rule=f"{sorted(has)}", given=sorted(step.inputs), remedy=_AGAIN)
+    makes = {one.name: one for one in session.get_outputs()}
+    if not set(step.outputs) <= set(makes):
+        raise BundleError(
+            f"the outputs of the graph `{step.graph}`", rule=f"among {sorted(makes)}", given=sorted(step.outputs), remedy=_AGAIN
+        )
+    for name in step.outputs:
+        if not makes[name].type.startswith("tensor("):
+            raise BundleError(
+                f"the output `{name}` of the graph `{step.graph}`", rule="a tensor", given=Told(makes[name].type), remedy=_AGAIN
+            )
+    for there, here in step.inputs.items():
+        subject, shape = f"the input `{there}` of the graph `{step.graph}`", has[there].shape
+        if shape and isinstance(shape[0], int):
+            raise BundleError(
+                subject,
+                rule="free in its first axis, the batch",
+                given=Told(f"the shape {shape}"),
+                remedy="Export the model with a dynamic batch axis.",
+            )
+        kind = _DTYPES.get(dtypes.get(here, ""), has[there].type)
+        if kind != has[there].type:
+            raise BundleError(subject, rule=f"{kind}, as the encoder makes `{here}`", given=Told(has[there].type), remedy=_AGAIN)
 
 
-def _check_names(step: Onnx, session: Any) -> None:
-    has = {one.name for one in session.get_inputs()}
-    if set(step.inputs) != has:
-        raise BundleError(f"the inputs of the graph `{step.graph}`", rule=f"{sorted(has)}", given=sorted(step.inputs))
-    if not set(step.outputs) <= set(_outputs(session)):
-        raise BundleError(f"the outputs of the graph `{step.graph}`", rule=f"among {_outputs(session)}", given=sorted(step.outputs))
+def _first(bad: Exception) -> str:
+    return next(iter(str(bad).splitlines()), "") or type(bad).__name__

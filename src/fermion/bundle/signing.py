@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from fermion.bundle.bundle import Bundle, replacing
+from fermion.bundle.bundle import Bundle
+from fermion.bundle.placing import replacing
 from fermion.bundle.manifest import SIGNATURE
 from fermion.core import lazy
 from fermion.core.errors import BundleError, Told

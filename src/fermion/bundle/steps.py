@@ -6,7 +6,8 @@ construction. `check_order` proves it before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,14 +15,17 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays
-from fermion.columns.output import Decision
-from fermion.core.errors import BundleError
+from fermion.columns.output import Decision, Output, Probability, Threshold
+from fermion.columns.schema import Schema
+from fermion.core.errors import BundleError, Told
+
+_ALTERED = "The manifest was altered or made by another program: write the bundle again."
 
 
 class Graphs(Protocol):
-    """Runs a graph by its name: arrays by the graph's own input names -> its outputs by name."""
+    """Runs a graph by its name: arrays by the graph's own input names -> the outputs that are asked for, in their order."""
 
-    def __call__(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays: ...
+    def __call__(self, graph: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> Sequence[NDArray[Any]]: ...
 
 
 class Onnx(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="onnx"):
@@ -40,9 +44,8 @@ class Onnx(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         return tuple(self.outputs.values())
 
     def run(self, arrays: Arrays, graphs: Graphs) -> None:
-        made = graphs(self.graph, {there: arrays[here] for there, here in self.inputs.items()})
-        for there, here in self.outputs.items():
-            arrays[here] = made[there]
+        made = graphs(self.graph, {there: arrays[here] for there, here in self.inputs.items()}, list(self.outputs))
+        arrays.update(zip(self.outputs.values(), made, strict=True))
 
 
 class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="blend"):
@@ -51,6 +54,11 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     inputs: tuple[str, ...]
     weights: tuple[float, ...]
     output: str
+
+    def __post_init__(self) -> None:
+        if len(self.weights) != len(self.inputs) or not self.inputs or min(self.weights) < 0 or not sum(self.weights) > 0:
+            rule = f"{len(self.inputs)} numbers from 0 up with a positive sum, one per input"
+            raise BundleError("the weights of a blend", rule=rule, given=self.weights, remedy=_ALTERED)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -74,6 +82,10 @@ class TopK(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     k: int
     values: str
     positions: str
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise BundleError("k of a topk", rule="at least 1", given=self.k, remedy=_ALTERED)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -99,6 +111,10 @@ class Calibrate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     input: str
     temperature: float
     output: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise BundleError("the temperature of a calibration", rule="positive", given=self.temperature, remedy=_ALTERED)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -170,11 +186,40 @@ def check_order(steps: Iterable[Step], given: Iterable[str], wanted: Iterable[st
         where = f"manifest.json: step {position} ({step.__struct_config__.tag})"
         for name in step.reads:
             if name not in known:
-                raise BundleError("an array that a step reads", rule="made by the encoder or an earlier step", given=name, where=where)
+                rule = "made by the encoder or an earlier step"
+                raise BundleError("an array that a step reads", rule=rule, given=name, remedy=_ALTERED, where=where)
         for name in step.writes:
             if name in known:
-                raise BundleError("an array that a step writes", rule="new", given=name, where=where)
+                raise BundleError("an array that a step writes", rule="new", given=name, remedy=_ALTERED, where=where)
             known.add(name)
     for name in wanted:
         if name not in known:
-            raise BundleError("an array that an output names", rule="made by a step", given=name, where="manifest.json")
+            rule = "made by the encoder or a step"
+            raise BundleError("an array that an output names", rule=rule, given=name, remedy=_ALTERED, where="manifest.json")
+
+
+def check_parts(schema: Schema, steps: Iterable[Step], outputs: Sequence[Output], decisions: Mapping[str, Decision]) -> None:
+    """Everything about a model that can be known before its graphs are opened.
+
+    Raises:
+        BundleError: no inputs or outputs, a name that stands twice, steps out of order, a decision about what is not there.
+    """
+    for what, names in (("the inputs", schema.names), ("the targets", [output.target for output in outputs])):
+        if not names or len(set(names)) < len(names):
+            raise BundleError(what, rule="at least one, each named once", given=list(names), remedy=_ALTERED, where="manifest.json")
+    if not schema.layout.names:
+        raise BundleError("the columns", rule="fitted, with at least one slot", given=list(schema.names), remedy=_ALTERED)
+    check_order(steps, schema.layout.names, [output.array for output in outputs])
+    classes = {output.target: len(output.classes) for output in outputs if isinstance(output, Probability)}
+    for output in outputs:
+        if isinstance(output, Probability) and len(set(map(repr, output.classes))) != max(len(output.classes), 1):
+            raise BundleError(
+                f"the classes of `{output.target}`", rule="at least one, each named once", given=list(output.classes), remedy=_ALTERED
+            )
+    for target, decision in decisions.items():
+        if target not in classes:
+            rule = f"about a target with classes: {', '.join(classes) or 'there is none'}"
+            raise BundleError("a decision", rule=rule, given=target, remedy=_ALTERED, where="manifest.json")
+        if isinstance(decision, Threshold) and not 0 <= decision.code < classes[target]:
+            given = Told(f"class {decision.code} of {classes[target]}")
+            raise BundleError(f"the decision about `{target}`", rule="about one of its classes", given=given, remedy=_ALTERED)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from fermion.columns.column import Slot, Values, is_missing, rejected
@@ -26,7 +26,7 @@ class Category(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     """
 
     levels: tuple[str | int, ...] = ()
-    most: int = 10_000  # levels that are kept; rarer ones are coded as unseen
+    most: Annotated[int, Meta(ge=1, description="Levels that are kept; rarer ones are coded as unseen.")] = 10_000
 
     @property
     def slots(self) -> tuple[Slot, ...]:

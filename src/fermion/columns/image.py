@@ -6,10 +6,10 @@ import base64
 import io
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from fermion.columns.column import Slot, Values, is_missing, rejected
@@ -38,11 +38,11 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     (1, 8, 8, 1)
     """
 
-    height: int = 0
-    width: int = 0
-    channels: int = 0
-    resize: bool = False
-    files: bool = False  # whether the training values were encoded files
+    height: Annotated[int, Meta(ge=0, le=65535, description="Pixels; 0 to learn it.")] = 0
+    width: Annotated[int, Meta(ge=0, le=65535, description="Pixels; 0 to learn it.")] = 0
+    channels: Annotated[Literal[0, 1, 3, 4], Meta(description="1 for grey, 3 for RGB, 4 for RGBA; 0 to learn it.")] = 0
+    resize: Annotated[bool, Meta(description="Whether pictures of other sizes are resized.")] = False
+    files: Annotated[bool, Meta(description="Learned: whether the training values were encoded files.")] = False
 
     @property
     def slots(self) -> tuple[Slot, ...]:

@@ -230,8 +230,8 @@ def _lost(worker: SpawnProcess | None, gone: Exception) -> FermionError:
         "a worker process",
         rule="there until its task is done",
         given=Told(given),
-        remedy="Killed: usually too little memory; use fewer `workers` or say `need.memory`. Gone at its start: in a script the call must stand "
-        'under `if __name__ == "__main__":`. The engine `inline` shows what the task itself does.',
+        remedy="Killed: usually too little memory; use fewer `workers` or say `need.memory`. Gone at its start: in a script the call must "
+        'stand under `if __name__ == "__main__":`. The engine `inline` shows what the task itself does.',
     )
 
 

@@ -21,6 +21,16 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(sorted(_entries(group)))
 
 
+def called(group: str) -> str:
+    """What a part of this group is called in a message, with its article.
+
+    >>> called("models"), called("columns")
+    ('a model', 'a column type')
+    """
+    word = _KINDS.get(group, group)
+    return f"{'an' if word[:1] in 'aeiou' else 'a'} {word}"
+
+
 def find(group: str, name: str, *, where: str = "") -> Any:
     """The class that is registered under `fermion.GROUP` as `name`.
 

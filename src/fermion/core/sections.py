@@ -28,35 +28,43 @@ def seconds(duration: str) -> float:
     return float(number) * _SECONDS[unit]
 
 
-def part(group: str) -> Any:
-    """The annotation of a field that holds a part found by its `type` in the registry."""
-    return Meta(extra={"group": group})
+def part(group: str, *, beside: bool = False, description: str | None = None) -> Any:
+    """The annotation of a field that holds a part found by its `type` in the registry: `cnn` or `{type: cnn, lr: 1e-3}`.
+
+    With `beside`, the part's type and settings stand beside the struct's other fields: `{type: category, most: 50, missing: accept}`.
+    """
+    return Meta(extra={"group": group, "beside": beside}, description=description, extra_json_schema={"$ref": f"#/$defs/{group}"})
 
 
 class Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the file says about one column: its kind with settings, and rules that the schema enforces."""
 
-    column: Any = None  # an unfitted Column, or None: infer it
-    missing: Literal["learn", "accept", "refuse"] = "learn"
+    column: Annotated[Any, part("columns", beside=True, description="An unfitted column; inferred when left out.")] = None
+    missing: Annotated[
+        Literal["learn", "accept", "refuse"],
+        Meta(description="Whether a request may lack the value. `learn`: only if the training part had missing values."),
+    ] = "learn"
 
 
 class Weight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a row counts: by a column, or by its class; for the fit, the evaluation or both."""
 
-    column: str | None = None
-    classes: dict[str, Annotated[float, Meta(ge=0.0)]] | None = None
-    use: Literal["fit", "evaluate", "both"] = "both"
+    column: Annotated[str | None, Meta(description="The column that holds the weight of each row.")] = None
+    classes: Annotated[dict[str, Annotated[float, Meta(ge=0.0)]] | None, Meta(description="The weight of each class, by its name.")] = None
+    use: Annotated[Literal["fit", "evaluate", "both"], Meta(description="What the weights count in.")] = "both"
 
 
 class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the rows come from and what they mean."""
 
     source: Annotated[str, Meta(description="A file, glob or folder, or sample://NAME. ${VARIABLE} is taken from the environment.")]
-    target: str | tuple[str, ...]
-    columns: dict[str, Declared] = field(default_factory=dict[str, Declared])
-    ignore: tuple[str, ...] = ()
-    weight: str | Weight | None = None
-    drop_unlabelled: bool = False
+    target: Annotated[str | tuple[str, ...], Meta(description="The column to predict, or a list of columns.")]
+    columns: Annotated[dict[str, Declared], Meta(description="What columns mean, where it is not inferred.")] = field(
+        default_factory=dict[str, Declared]
+    )
+    ignore: Annotated[tuple[str, ...], Meta(description="Columns that the model does not see.")] = ()
+    weight: Annotated[str | Weight | None, Meta(description="What a row counts: the name of a column, or a section.")] = None
+    drop_unlabelled: Annotated[bool, Meta(description="Leave out rows without a target; an error otherwise.")] = False
 
 
 class Split(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,12 +75,14 @@ class Split(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     before each of the two. With `by: column` the values of the column are train, validation and test.
     """
 
-    by: Literal["auto", "random", "stratified", "group", "time", "column"] = "auto"
-    column: str | None = None
-    test: Share | Duration = 0.2
-    validation: Share | Duration = 0.1
-    train: Duration | None = None
-    gap: Duration | None = None
+    by: Annotated[
+        Literal["auto", "random", "stratified", "group", "time", "column"], Meta(description="How rows are told apart; `auto` chooses.")
+    ] = "auto"
+    column: Annotated[str | None, Meta(description="The column of groups, of times or of the parts' names.")] = None
+    test: Annotated[Share | Duration, Meta(description="The test part: a share, or with `by: time` a duration.")] = 0.2
+    validation: Annotated[Share | Duration, Meta(description="The validation part: a share, or with `by: time` a duration.")] = 0.1
+    train: Annotated[Duration | None, Meta(description="With `by: time`: the length of the training part; else all that is left.")] = None
+    gap: Annotated[Duration | None, Meta(description="With `by: time`: what is left out before validation and before test.")] = None
 
 
 class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,31 +91,36 @@ class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `at: best` chooses the threshold on the validation part by `metric`.
     """
 
-    type: Literal["argmax", "threshold"] = "argmax"
-    of: str | None = None  # the class that the threshold is for; the last one when left out
-    at: Annotated[float, Meta(ge=0.0, le=1.0)] | Literal["best"] = "best"
-    metric: str = "f1"
+    type: Annotated[Literal["argmax", "threshold"], Meta(description="The most probable class, or a threshold on one class.")] = "argmax"
+    of: Annotated[str | None, Meta(description="The class that the threshold is for; the last one when left out.")] = None
+    at: Annotated[
+        Annotated[float, Meta(ge=0.0, le=1.0)] | Literal["best"],
+        Meta(description="The threshold; `best` is chosen on the validation part."),
+    ] = "best"
+    metric: Annotated[str, Meta(description="What the best threshold is best by.")] = "f1"
 
 
 class Evaluate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is measured on the test part, and what must be reached."""
 
-    slices: tuple[str, ...] = ()
-    require: dict[str, float] = field(default_factory=dict[str, float])
-    draws: Annotated[int, Meta(ge=0)] = 1000
+    slices: Annotated[tuple[str, ...], Meta(description="Columns whose values are also scored one by one.")] = ()
+    require: Annotated[dict[str, float], Meta(description="What metrics must reach on the test part, by name.")] = field(
+        default_factory=dict[str, float]
+    )
+    draws: Annotated[int, Meta(ge=0, description="Bootstrap draws of each interval.")] = 1000
 
 
 class Checks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Findings that may stop a fit; a kind named in `accept` is reported and does not stop it."""
 
-    accept: tuple[str, ...] = ()
+    accept: Annotated[tuple[str, ...], Meta(description="Kinds of findings that do not stop a fit.")] = ()
 
 
 class Serve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the bundle is served."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="The port to listen on; 0 for a free one.")] = 8080
     queue: Annotated[int, Meta(ge=1, description="Rows that may wait; more are answered with 503.")] = 4096
     batch: Annotated[int, Meta(ge=1, description="Rows per model call at the most.")] = 64
     body: Annotated[int, Meta(ge=1, description="Bytes of a request body at the most.")] = 16 * 1024 * 1024
@@ -115,14 +130,20 @@ class Serve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The project file as a frozen value. `name`, `data.source` and `data.target` are enough."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)",
+            description="A name of letters, digits, `.`, `_` and `-`, 64 at the most, that starts with a letter or digit.",
+        ),
+    ]
     data: Data
-    seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**31, description="The root of all random streams: the same seed, the same result.")] = 0
     split: Split = Split()
     checks: Checks = Checks()
-    model: Annotated[Any, part("models")] = None
+    model: Annotated[Any, part("models", description="The model with its settings; chosen by the kind of the data when left out.")] = None
     decide: Choice = Choice()
-    budget: Duration | None = None
-    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    budget: Annotated[Duration | None, Meta(description="How long the fit may take; the best model by then is kept.")] = None
+    device: Annotated[Literal["cpu", "cuda", "mps"], Meta(description="Where networks are trained.")] = "cpu"
     evaluate: Evaluate = Evaluate()
     serve: Serve = Serve()

@@ -77,9 +77,9 @@ def _add(digest: Any, series: pl.Series, name: str) -> None:
         block = series.slice(start, BLOCK)
         if block.null_count():
             digest.update(b"nulls" + np.packbits(block.is_null().to_numpy()).tobytes())
-        if kind in (pl.Categorical, pl.Enum) or kind.is_decimal() or kind in (pl.Int128, pl.UInt128):
+        if isinstance(kind, pl.Categorical | pl.Enum) or kind.is_decimal() or isinstance(kind, pl.Int128 | pl.UInt128):
             block = block.cast(pl.String)
-        if block.dtype in (pl.String, pl.Binary):
+        if isinstance(block.dtype, pl.String | pl.Binary):
             _add_bytes(digest, block)
         elif isinstance(kind, pl.Array):
             _add(digest, block.drop_nulls().explode() if len(block) else block, name)

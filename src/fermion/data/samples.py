@@ -26,11 +26,7 @@ class Sample(Protocol):
         ...
 
 
-class _Plain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sample without options."""
-
-
-class Digits(_Plain):
+class Digits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """1,797 handwritten digits as `image` (8, 8, 1) uint8 and `digit` 0..9 (Alpaydin, Kaynak 1998; UCI repository)."""
 
     def table(self) -> Table:
@@ -39,28 +35,28 @@ class Digits(_Plain):
         return Table.of({"image": pixels_N881, "digit": data.target.astype(np.int64)})
 
 
-class Iris(_Plain):
+class Iris(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """150 irises of three species (Fisher 1936)."""
 
     def table(self) -> Table:
         return _with_classes("iris", "species")
 
 
-class Wine(_Plain):
+class Wine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """178 Italian wines of three cultivars (Forina et al. 1988; UCI repository)."""
 
     def table(self) -> Table:
         return _with_classes("wine", "cultivar")
 
 
-class BreastCancer(_Plain):
+class BreastCancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """569 tumours, malignant or benign (Street, Wolberg, Mangasarian 1993; UCI repository)."""
 
     def table(self) -> Table:
         return _with_classes("breast_cancer", "diagnosis")
 
 
-class Diabetes(_Plain):
+class Diabetes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """442 patients and the progression of their disease a year later, a number (Efron, Hastie, Johnstone, Tibshirani 2004)."""
 
     def table(self) -> Table:

@@ -108,7 +108,9 @@ def _files(paths: list[Path], source: str, where: str) -> pl.DataFrame:
     import polars as pl
 
     if not paths:
-        raise DataError("data.source", rule="a glob that matches files", given=source, remedy="Quote it, and check the folder.", where=where)
+        raise DataError(
+            "data.source", rule="a glob that matches files", given=source, remedy="Quote it, and check the folder.", where=where
+        )
     frames = [_file(path, where) for path in paths]
     first = frames[0]
     for path, frame in zip(paths, frames, strict=True):

@@ -77,7 +77,7 @@ class Table:
         return f"Table({len(self):,} rows: {', '.join(self.names)})"
 
     def _repr_html_(self) -> str:
-        return self.frame.head(10)._repr_html_()
+        return self.frame.head(10)._repr_html_()  # pyright: ignore[reportPrivateUsage]  # the protocol of notebooks
 
     def series(self, name: str) -> pl.Series:
         """One column as Polars has it.
@@ -113,7 +113,7 @@ class Table:
         import polars as pl
 
         series = self.series(name)
-        if series.dtype not in (pl.String, pl.Categorical, pl.Enum) or not len(series):
+        if not isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum) or not len(series):
             return column.encode(self.values(name))
         text = series.cast(pl.String)
         distinct = text.unique(maintain_order=True)
@@ -292,25 +292,24 @@ def _values(series: pl.Series, name: str) -> Values:
     import polars as pl
 
     kind = series.dtype
-    if kind.is_decimal() or kind in (pl.Int128, pl.UInt128):
+    if kind.is_decimal() or isinstance(kind, pl.Int128 | pl.UInt128):
         return series.cast(pl.Float64).to_numpy()
     if kind.is_numeric():
         return series.to_numpy()
     if kind == pl.Boolean:
         return series.to_list() if series.null_count() else series.to_numpy()
-    if kind in (pl.String, pl.Categorical, pl.Enum):
+    if isinstance(kind, pl.String | pl.Categorical | pl.Enum):
         return series.cast(pl.String).to_list()
-    if kind in (pl.Binary, pl.Null):
+    if isinstance(kind, pl.Binary | pl.Null):
         return series.to_list()
     if isinstance(kind, pl.Datetime) and kind.time_zone:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    if kind in (pl.Date, pl.Datetime):
+    if isinstance(kind, pl.Date | pl.Datetime):
         return series.cast(pl.Datetime("us")).to_numpy()
     if isinstance(kind, pl.Array) and _innermost(kind).is_numeric():
         if not series.null_count():
             return series.to_numpy()
-        filled = [series[row].to_numpy() if present else None for row, present in enumerate(series.is_not_null())]
-        return filled
+        return [series[row].to_numpy() if present else None for row, present in enumerate(series.is_not_null())]
     raise DataError(
         f"column `{name}`",
         rule="numbers, truth values, text, dates, bytes or pictures of one size",

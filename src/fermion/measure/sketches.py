@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -243,7 +242,7 @@ def _counted(values: Sequence[object] | NDArray[Any]) -> dict[str | None, int]:
     try:
         raw = Counter(flat)
     except TypeError:
-        raise DataError("a category", rule="one plain value", given=next(v for v in flat if isinstance(v, list | dict | set))) from None
+        raise DataError("a category", rule="one plain value", given=next(v for v in flat if type(v).__hash__ is None)) from None
     counted: Counter[str | None] = Counter()
     for value, times in raw.items():
         counted[_text(value)] += times
@@ -268,12 +267,3 @@ def _apart(ours: Sequence[object], theirs: Sequence[object]) -> DataError:
         given=Told(f"{len(ours)} and {len(theirs)} edges or values that are not the same"),
         remedy="Start the live sketch from `empty()` of the one in the bundle.",
     )
-
-
-def read(document: bytes) -> Sketch:
-    """A sketch from its JSON (`msgspec.json.encode(sketch)`).
-
-    Raises:
-        msgspec.ValidationError: it is not one.
-    """
-    return msgspec.json.decode(document, type=Sketch)

@@ -24,14 +24,17 @@ class Pixels(nn.Module):
     net's size is not the pictures' own. It is part of the net, and so of the exported graph: nobody else scales or resizes.
     """
 
+    shift: Tensor  # (C, 1, 1)
+    scale: Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float], size: tuple[int, int] | None = None) -> None:
         super().__init__()
         self.size = size
-        self.register_buffer("shift_C11", torch.tensor(mean).view(-1, 1, 1) * 255)
-        self.register_buffer("scale_C11", 1 / (torch.tensor(std).view(-1, 1, 1) * 255))
+        self.register_buffer("shift", torch.tensor(mean).view(-1, 1, 1) * 255)
+        self.register_buffer("scale", 1 / (torch.tensor(std).view(-1, 1, 1) * 255))
 
     def forward(self, pixels_BHWC: Tensor) -> Tensor:
-        x_BCHW = (pixels_BHWC.permute(0, 3, 1, 2).float() - self.shift_C11) * self.scale_C11
+        x_BCHW = (pixels_BHWC.permute(0, 3, 1, 2).float() - self.shift) * self.scale
         if self.size is None:
             return x_BCHW
         return F.interpolate(x_BCHW, self.size, mode="bilinear", align_corners=False)
@@ -47,7 +50,7 @@ class ConvNormAct(nn.Module):
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, out, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(out)
+        self.norm: nn.Module = nn.BatchNorm2d(out)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return F.relu(self.norm(self.conv(x_BCHW)))
@@ -82,6 +85,8 @@ class Heads(nn.Module):
     calibration of modern neural networks"): the order of the classes stays, the probabilities come to mean what they say.
     """
 
+    temperature: Tensor
+
     def __init__(self, features: int, outputs: Sequence[Output]) -> None:
         super().__init__()
         self.outputs = tuple(outputs)
@@ -104,19 +109,22 @@ class Facts(nn.Module):
     looked up in a table of at most 8 columns.
     """
 
+    mean: Tensor  # (F,)
+    std: Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float], sizes: Sequence[int]) -> None:
         super().__init__()
-        self.register_buffer("mean_F", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("std_F", torch.tensor(std, dtype=torch.float32))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
         widths = [min(8, math.ceil(size**0.5)) for size in sizes]
         self.tables = nn.ModuleList([nn.Embedding(size, width) for size, width in zip(sizes, widths, strict=True)])
         self.features = 2 * len(mean) + sum(widths)
 
     def forward(self, arrays: Tensors) -> Tensor:
         parts: list[Tensor] = []
-        if len(self.mean_F):
+        if len(self.mean):
             missing_BF = arrays["numbers"].isnan()
-            x_BF = (arrays["numbers"] - self.mean_F) / self.std_F
+            x_BF = (arrays["numbers"] - self.mean) / self.std
             parts += [torch.where(missing_BF, torch.zeros_like(x_BF), x_BF).clamp(-10, 10), missing_BF.float()]
         parts += [table(arrays["codes"][:, position]) for position, table in enumerate(self.tables)]
         return torch.cat(parts, 1)
@@ -137,6 +145,7 @@ class ConvNet(nn.Module):
         name: str,
         channels: int,
         widths: Sequence[int],
+        residual: bool,
         outputs: Sequence[Output],
         pixels: Pixels,
         distort: nn.Module | None = None,
@@ -149,7 +158,7 @@ class ConvNet(nn.Module):
             if position >= 2:
                 body.append(nn.MaxPool2d(2))
             body.append(ConvNormAct(widths[position - 1], widths[position]))
-            if position >= 2:
+            if position >= 2 and residual:
                 body.append(Residual(widths[position]))
         self.body = nn.Sequential(*body, GlobalMaxPool())
         self.heads = Heads(widths[-1] + (facts.features if facts else 0), outputs)

@@ -22,17 +22,17 @@ FAR = 1e6  # standard deviations; farther numbers are cut, so that no answer ove
 
 
 class Design(Struct, frozen=True, kw_only=True):
-    """What the preparation learned. F numbers, P pixels of all images, C codes.
+    """What the preparation learned: the first four are (F,). F numbers, P pixels of all images, C codes.
 
     x = [(number or median - mean) / scale, whether it is missing, pixel / 255, one column per level of each code].
 
     The columns for "missing" count only where training had missing values. The statistics are those of all training rows.
     """
 
-    median_F: NDArray[np.float32]
-    mean_F: NDArray[np.float32]
-    scale_F: NDArray[np.float32]
-    flagged_F: NDArray[np.bool_]
+    median: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    flagged: NDArray[np.bool_]
     images: tuple[tuple[str, tuple[int, ...]], ...]
     sizes: tuple[int, ...]
 
@@ -58,17 +58,17 @@ class Design(Struct, frozen=True, kw_only=True):
         filled_NF = np.where(np.isnan(x_NF), median_F, x_NF).astype(np.float64)
         spread_F = filled_NF.std(axis=0)
         return cls(
-            median_F=median_F,
-            mean_F=filled_NF.mean(axis=0).astype(np.float32),
-            scale_F=np.where(spread_F > 0, spread_F, 1.0).astype(np.float32),
-            flagged_F=np.isnan(x_NF).any(axis=0),
+            median=median_F,
+            mean=filled_NF.mean(axis=0).astype(np.float32),
+            scale=np.where(spread_F > 0, spread_F, 1.0).astype(np.float32),
+            flagged=np.asarray(np.isnan(x_NF).any(axis=0)),
             images=images,
             sizes=tuple(ref.size for ref in layout.codes),
         )
 
     @property
     def numbers(self) -> int:
-        return len(self.median_F)
+        return len(self.median)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -81,8 +81,8 @@ class Design(Struct, frozen=True, kw_only=True):
         if self.numbers:
             x_NF = arrays["numbers"]
             missing_NF = np.isnan(x_NF)
-            z_NF = (np.where(missing_NF, self.median_F, x_NF) - self.mean_F) / self.scale_F
-            parts += [np.clip(z_NF, -FAR, FAR), missing_NF & self.flagged_F]
+            z_NF = (np.where(missing_NF, self.median, x_NF) - self.mean) / self.scale
+            parts += [np.clip(z_NF, -FAR, FAR), missing_NF & self.flagged]
         parts += [arrays[name].reshape(len(arrays[name]), -1) / np.float32(255) for name, _ in self.images]
         return np.concatenate(parts, axis=1, dtype=np.float32) if parts else np.zeros((len(arrays["codes"]), 0), dtype=np.float32)
 
@@ -123,10 +123,10 @@ class Design(Struct, frozen=True, kw_only=True):
         if self.numbers:
             x = nodes.input("numbers", "float32", self.numbers)
             missing = nodes.add("IsNaN", x)
-            filled = nodes.add("Where", missing, nodes.constant(self.median_F), x)
-            z = nodes.add("Div", nodes.add("Sub", filled, nodes.constant(self.mean_F)), nodes.constant(self.scale_F))
+            filled = nodes.add("Where", missing, nodes.constant(self.median), x)
+            z = nodes.add("Div", nodes.add("Sub", filled, nodes.constant(self.mean)), nodes.constant(self.scale))
             z = nodes.add("Clip", z, nodes.constant(np.float32(-FAR)), nodes.constant(np.float32(FAR)))
-            flags = nodes.add("Cast", nodes.add("And", missing, nodes.constant(self.flagged_F)), to=1)
+            flags = nodes.add("Cast", nodes.add("And", missing, nodes.constant(self.flagged)), to=1)
             parts += [z, flags]
         rows = ""
         if self.sizes:

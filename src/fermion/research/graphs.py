@@ -7,7 +7,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from fermion.bundle.steps import Onnx
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output, Probability
 from fermion.core import lazy
-from fermion.core.errors import FermionError, Told
+from fermion.core.errors import FermionError
 from fermion.research.blocks import ConvNormAct
 from fermion.research.model import Export
 
@@ -47,10 +47,13 @@ class Net:
     def run(self, arrays: Arrays) -> Arrays:
         """Encoded arrays of N rows -> (N, K) float32 probabilities or (N,) float32 values by `output.array`."""
         rows = len(next(iter(arrays.values())))
+        if not rows:  # some of torch's layers cannot take an empty batch
+            one = {name: np.zeros((1, *arrays[name].shape[1:]), arrays[name].dtype) for name in self.examples}
+            return {name: made[:0] for name, made in self.run(one).items()}
         parts: list[tuple[Tensor, ...]] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of read-only arrays; nothing writes to them
-            for at in range(0, max(rows, 1), BATCH):
+            for at in range(0, rows, BATCH):
                 some = [torch.from_numpy(np.ascontiguousarray(arrays[name][at : at + BATCH])) for name in self.examples]
                 parts.append(self.answer(*some))
         return {output.array: torch.cat(made).numpy() for output, made in zip(self.outputs, zip(*parts, strict=True), strict=True)}
@@ -88,18 +91,16 @@ class Answer(nn.Module):
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         raw = self.net(dict(zip(self.names, arrays, strict=True)))
-        return tuple(
-            raw[output.array].softmax(-1) if isinstance(output, Probability) else raw[output.array] for output in self.outputs
-        )
+        return tuple(raw[output.array].softmax(-1) if isinstance(output, Probability) else raw[output.array] for output in self.outputs)
 
 
 def folded(net: nn.Module) -> nn.Module:
     """A copy whose normalisations have become part of the convolutions before them: W' = W g / s, b' = b_n - m g / s."""
     copied = copy.deepcopy(net)
     for part in copied.modules():
-        if isinstance(part, ConvNormAct):
+        if isinstance(part, ConvNormAct) and isinstance(part.norm, nn.BatchNorm2d):
             part.conv, part.norm = fuse_conv_bn_eval(part.conv, part.norm), nn.Identity()
-    return copied.to(memory_format=torch.contiguous_format)
+    return copied
 
 
 def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str]) -> bytes:
@@ -164,7 +165,7 @@ def _strip(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """The exporter prints, warns and logs about its own progress; none of it is for the user."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -50,8 +50,8 @@ class Linear(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Raises:
             DataError: no labelled row, one class, nothing to read, or pictures that are too large.
         """
-        design = Design.of(train)
         targets = [learnable(output, train) for output in train.outputs]
+        design = Design.of(train)
         x_ND = design.matrix(train.arrays)
         heads: dict[str, Head] = {}
         curves: list[Curve] = []
@@ -64,7 +64,7 @@ class Linear(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
             else:
                 w_DK, b_K = ridge(x_nD, target.y, target.w, self.l2)
             dense_DK, table_SK = design.split(w_DK)
-            heads[target.output.array] = Head(dense_DK=dense_DK, table_SK=table_SK, b_K=b_K.astype(np.float32))
+            heads[target.output.array] = Head(dense=dense_DK, table=table_SK, intercept=b_K.astype(np.float32))
         learned = Formula(outputs=train.outputs, design=design, heads=heads)
         return Fitted(schema=train.schema, outputs=train.outputs, learned=learned, curves=tuple(curves))
 
@@ -98,11 +98,11 @@ class Linear(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """The weights of one output: of the dense part, one row per code, and the intercepts."""
+    """The weights of one output: `dense` (F + F + P, K), `table` one row (K,) per code, `intercept` (K,)."""
 
-    dense_DK: NDArray[np.float32]
-    table_SK: NDArray[np.float32]
-    b_K: NDArray[np.float32]
+    dense: NDArray[np.float32]
+    table: NDArray[np.float32]
+    intercept: NDArray[np.float32]
 
 
 class Formula(Struct, frozen=True, kw_only=True):
@@ -118,9 +118,9 @@ class Formula(Struct, frozen=True, kw_only=True):
         made: Arrays = {}
         for output in self.outputs:
             head = self.heads[output.array]
-            z_NK = x_ND.astype(np.float64) @ head.dense_DK + head.b_K
+            z_NK = x_ND.astype(np.float64) @ head.dense + head.intercept
             if self.design.sizes:
-                z_NK += head.table_SK[arrays["codes"] + self.design.offsets].sum(axis=1)
+                z_NK += head.table[arrays["codes"] + self.design.offsets].sum(axis=1)
             y = np.exp(_log_softmax(z_NK)) if isinstance(output, Probability) else z_NK[:, 0]
             made[output.array] = y.astype(np.float32)
         return made
@@ -133,11 +133,11 @@ class Formula(Struct, frozen=True, kw_only=True):
         shapes: dict[str, tuple[int, ...]] = {}
         for output in self.outputs:
             head = self.heads[output.array]
-            z = nodes.constant(head.b_K)
+            z = nodes.constant(head.intercept)
             if dense:
-                z = nodes.add("Gemm", dense, nodes.constant(head.dense_DK), z)
+                z = nodes.add("Gemm", dense, nodes.constant(head.dense), z)
             if rows:
-                looked_up = nodes.add("Gather", nodes.constant(head.table_SK), rows, axis=0)
+                looked_up = nodes.add("Gather", nodes.constant(head.table), rows, axis=0)
                 z = nodes.add("Add", nodes.add("ReduceSum", looked_up, nodes.constant(np.array([1], dtype=np.int64)), keepdims=0), z)
             if isinstance(output, Probability):
                 made[output.array], shapes[output.array] = nodes.add("Softmax", z, axis=1), (width(output),)

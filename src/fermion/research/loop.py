@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from fermion.columns.output import UNLABELLED, Output, Probability
 from fermion.core.errors import DataError, FermionError, Stopped, Told
 from fermion.core.run import Run
+from fermion.research.blocks import Heads
 from fermion.research.model import Curve, Encoded
 from fermion.research.optim import Steps
 
@@ -143,6 +144,36 @@ def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Ru
     return Trained(loss=check.best, steps=done, best=check.best_step, seconds=time.monotonic() - began, curves=curves, notes=tuple(notes))
 
 
+@torch.no_grad()
+def calibrate(net: nn.Module, heads: Heads, valid: Encoded) -> None:
+    """Set each temperature T of the heads, so that softmax(z / T) is right as often on the validation part as it says.
+
+    T minimises the cross entropy there, which is convex in 1 / T, against targets that hold back K / (N + K) of their certainty: with
+    no error among N rows one is not infinitely sure (Platt 1999; Guo et al. 2017).
+    """
+    device = heads.temperature.device
+    arrays, targets = tensors(valid, device)
+    weights = row_weights(valid, False, device)
+    if not len(valid):
+        return
+    heads.temperature.fill_(1.0)
+    raw = predict_raw(net, arrays)
+    for position, output in enumerate(heads.outputs):
+        labelled = targets[output.target] != UNLABELLED
+        if not isinstance(output, Probability) or not labelled.any():
+            continue
+        z_NK, y_N = raw[output.array][labelled].double(), targets[output.target][labelled]
+        w_N1 = torch.ones_like(y_N, dtype=torch.float64)[:, None] if weights is None else weights[labelled].double()[:, None]
+        held = z_NK.shape[1] / (len(y_N) + z_NK.shape[1])
+        q_NK = F.one_hot(y_N, z_NK.shape[1]).double() * (1 - held) + held / z_NK.shape[1]
+        low, high = 0.05, 20.0  # of 1 / T
+        for _ in range(50):
+            middle = (low * high) ** 0.5
+            slope = (w_N1 * ((middle * z_NK).softmax(1) - q_NK) * z_NK).sum()
+            low, high = (low, middle) if slope > 0 else (middle, high)
+        heads.temperature[position] = 1 / low
+
+
 class Check:
     """Looks at the validation part now and then, remembers the best weights and counts how long there were no better ones."""
 
@@ -174,7 +205,8 @@ class Check:
         if len(self.valid):
             for name, value in values.items():
                 self.points.setdefault(name, []).append((step, value))
-            run.emit("metric", stage, done=step, **{name.replace(" ", "_"): value for name, value in values.items()})
+            told: dict[str, Any] = {name.replace(" ", "_"): value for name, value in values.items()}
+            run.emit("metric", stage, done=step, **told)
 
     def restore(self) -> None:
         """The best weights into the net."""
@@ -213,7 +245,7 @@ class Precision:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._halved(step))
 
     @contextmanager
-    def step(self, step: int) -> Iterator[None]:
+    def step(self, step: int) -> Generator[None]:
         if self.wanted != "auto" or step >= PROBED:
             yield
             return
@@ -297,7 +329,7 @@ def permuted(count: int, batch: int, seed: int) -> Iterator[Tensor]:
 
 
 @contextmanager
-def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+def seeded(seed: int, device: str = "cpu") -> Generator[None]:
     """Torch's own random numbers (initial weights, dropout) from this seed, and as they were afterwards."""
     devices = [torch.cuda.current_device()] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):

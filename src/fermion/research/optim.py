@@ -62,9 +62,7 @@ class Steps(Struct, frozen=True, kw_only=True):
         if rest:
             made.append(torch.optim.AdamW(rest, lr=self.lr, betas=self.betas, weight_decay=self.decay))
         if matrices:
-            made.append(
-                Muon(matrices, lr=self.matrix_lr, momentum=self.momentum, newton_steps=self.newton_steps, unit_norm=self.unit_norm)
-            )
+            made.append(Muon(matrices, lr=self.matrix_lr, momentum=self.momentum, newton_steps=self.newton_steps, unit_norm=self.unit_norm))
         for optimizer in made:
             for group in optimizer.param_groups:
                 group["peak"] = group["lr"]
@@ -110,17 +108,14 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _move(self, weight: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weight]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(weight.grad)
-        running, momentum = state["momentum"], group["momentum"]
-        running.mul_(momentum).add_(weight.grad)
-        ahead = weight.grad.add(running, alpha=momentum)
+        gradient, state = weight.grad, self.state[weight]
+        assert gradient is not None
+        running = state.setdefault("momentum", torch.zeros_like(gradient)).mul_(group["momentum"]).add_(gradient)
         rows = len(weight)
-        matrix = ahead.reshape(rows, -1)
-        step = orthogonal(matrix, group["newton_steps"]).view_as(ahead)
+        ahead = gradient.add(running, alpha=group["momentum"]).reshape(rows, -1)
+        step = orthogonal(ahead, group["newton_steps"]).view_as(weight)
         if group["unit_norm"]:
             weight.mul_(rows**0.5 / (weight.norm() + 1e-7))
             weight.add_(step, alpha=-group["lr"])
         else:
-            weight.add_(step, alpha=-group["lr"] * max(1.0, rows / matrix.shape[1]) ** 0.5)
+            weight.add_(step, alpha=-group["lr"] * max(1.0, rows / ahead.shape[1]) ** 0.5)

@@ -24,9 +24,10 @@ def run_export(export: Export, arrays: Arrays) -> Arrays:
     options.log_severity_level = 3
     sessions = {name: ort.InferenceSession(graph, options, ["CPUExecutionProvider"]) for name, graph in export.graphs.items()}
 
-    def graphs(name: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-        wanted = [output.name for output in sessions[name].get_outputs()]
-        return dict(zip(wanted, sessions[name].run(wanted, dict(inputs)), strict=True))
+    def graphs(graph: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        wanted = [output.name for output in sessions[graph].get_outputs()]
+        made: list[Any] = list(sessions[graph].run(wanted, dict(inputs)))
+        return dict(zip(wanted, made, strict=True))
 
     made = dict(arrays)
     for step in export.steps:
@@ -35,7 +36,7 @@ def run_export(export: Export, arrays: Arrays) -> Arrays:
 
 
 def check_parity(export: Export, arrays: Arrays, expected: Arrays) -> float:
-    """The largest difference between the export's arrays and `expected`, at most the export's tolerance.
+    """The largest difference between the export's arrays and `expected`, relative to values above 1: at most the export's tolerance.
 
     Raises:
         FermionError: it is larger, or a shape differs.
@@ -45,7 +46,7 @@ def check_parity(export: Export, arrays: Arrays, expected: Arrays) -> float:
     for name, want in expected.items():
         if made[name].shape != want.shape:
             raise FermionError(f"the exported `{name}`", rule=f"of shape {want.shape}", given=made[name].shape)
-        difference = np.abs(made[name].astype(np.float64) - want).max(initial=0.0)
+        difference = (np.abs(made[name].astype(np.float64) - want) / np.maximum(np.abs(want), 1)).max(initial=0.0)
         worst = max(worst, np.inf if np.isnan(difference) else float(difference))
     if worst > export.tolerance:
         raise FermionError(

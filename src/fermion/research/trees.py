@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -228,7 +229,7 @@ class Forest(Struct, frozen=True, kw_only=True, dict=True):
         for output in self.outputs:
             classes = width(output)
             if len(x_NF):
-                y = self._booster(output.array).predict(x_NF, num_threads=self.threads)
+                y = self._boosters[output.array].predict(x_NF, num_threads=self.threads)
             else:
                 y = np.zeros((0, classes) if classes > 2 else 0)
             if isinstance(output, Probability) and classes == 2:
@@ -246,7 +247,7 @@ class Forest(Struct, frozen=True, kw_only=True, dict=True):
         steps: list[Onnx] = []
         for output in self.outputs:
             name = "trees" if len(self.outputs) == 1 else f"trees-{len(graphs)}"
-            made = ensemble(self._booster(output.array).dump_model())
+            made = ensemble(self._boosters[output.array].dump_model())
             nodes = Nodes(name)
             x = self.inputs.nodes(nodes)
             labels = ("label", "") if made.has_label else ("",)
@@ -260,9 +261,7 @@ class Forest(Struct, frozen=True, kw_only=True, dict=True):
         check_parity(export, self.probe, self.run(self.probe))
         return export
 
-    def _booster(self, array: str) -> Any:
-        """Parsed once: `dict=True` gives the frozen struct a place to keep it."""
-        boosters: dict[str, Any] = self.__dict__.setdefault("boosters", {})
-        if array not in boosters:
-            boosters[array] = lazy.load("lightgbm", extra="train").Booster(model_str=self.texts[array])
-        return boosters[array]
+    @functools.cached_property
+    def _boosters(self) -> dict[str, Any]:
+        lgb = lazy.load("lightgbm", extra="train")
+        return {array: lgb.Booster(model_str=text) for array, text in self.texts.items()}

@@ -23,8 +23,9 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
 
     Args:
         widths: channels of the stages; the net sees half the size in the first two, then halves it once per stage.
+        residual: a second convolution beside a shortcut in every stage from the third on.
         steps: batches to train on; 0 chooses by the number of rows.
-        batch: rows per step.
+        batch: rows per step, at most a fifth of the training part.
         lr: peak learning rate of AdamW (biases, normalisations, heads).
         matrix_lr: peak learning rate of Muon (convolutions).
         augment: strength of the rotations, scalings, shears, shifts and elastic distortions of training pictures; 0 is none.
@@ -39,6 +40,7 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
+    residual: bool = True
     steps: int = 0
     batch: int = 512
     lr: float = 0.0225
@@ -70,14 +72,17 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 picture.name,
                 channels,
                 self.widths,
+                self.residual,
                 train.outputs,
                 blocks.Pixels(mean, std, self.net_size(height, width)),
                 augment.Distort(augment.Distortion(strength=self.augment), run.seed_for("fit: augment")) if self.augment else None,
                 facts_of(train),
-            ).to(memory_format=torch.channels_last)
+            )
+            net.body.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] torch's stubs lack the overload
+        batch = min(self.batch, max(32, len(train) // 5))  # of few rows, steps are worth more than their precision
         recipe = loop.Recipe(
-            steps=self.steps or default_steps(len(train), self.batch),
-            batch=self.batch,
+            steps=self.steps or default_steps(len(train), batch),
+            batch=batch,
             optim=optim.Steps(lr=self.lr, matrix_lr=self.matrix_lr),
             smoothing=self.smoothing,
             balance=self.balance,
@@ -85,6 +90,7 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             precision=self.precision,
         )
         trained = loop.train(net, train, valid, recipe, run)
+        loop.calibrate(net, net.heads, valid)
         examples = valid.arrays if len(valid) else train.arrays
         return Fitted(
             schema=train.schema,
@@ -107,12 +113,12 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
 
 
 def default_steps(rows: int, batch: int) -> int:
-    """10 passes over many rows, and never fewer than 160 steps: what a net needs to find its way, however few rows there are.
+    """8 passes over many rows, and never fewer than 160 steps: what a net needs to find its way, however few rows there are.
 
-    >>> default_steps(1_437, 512), default_steps(55_000, 512)
-    (160, 1075)
+    >>> default_steps(1_437, 287), default_steps(55_000, 512)
+    (160, 860)
     """
-    return max(160, -(-rows * 10 // batch))
+    return max(160, -(-rows * 8 // batch))
 
 
 def the_picture(rows: Encoded) -> Named:

@@ -112,6 +112,8 @@ def test_workers_end_with_a_caller_that_was_killed(tmp_path: Path) -> None:
 def test_ctrl_c_is_the_callers_alone(tmp_path: Path) -> None:
     caller = _script(
         tmp_path,
+        "import signal",
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins with Ctrl-C ignored",
         f"try: list(Processes(workers=1).map(exec, [{_mark(tmp_path / 'marks', seconds=60)!r}]))",
         "except KeyboardInterrupt: print('stopped')",
     )

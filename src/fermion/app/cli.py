@@ -1,0 +1,164 @@
+"""`fermion VERB [OBJECT] [key=value ...] [--json]`: what can be said, and how a mistake is answered.
+
+Nothing heavy is imported before a command needs it. Exit codes: 0 good; 1 what was asked failed or does not hold; 2 wrong use or bad
+input; 130 stopped with Ctrl-C before there was a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from fermion import __version__
+
+DESCRIPTION = "From raw data to a monitored AI service: one project file, one command, one portable bundle."
+EPILOG = """\
+Settings are words of the form key=value on the project file's own names:
+  fermion run model.lr=3e-4 budget=10m
+  fermion serve projects/digits serve.port=9000
+
+exit codes: 0 good, 1 what was asked failed or does not hold, 2 wrong use or bad input, 130 stopped before there was a model
+"""
+
+# name, one line, arguments (name, how many, help), options (name, help)
+_Argument = tuple[str, str | None, str]
+_Option = tuple[str, str]
+VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
+    "init": ("write a first project file", (("folder", "?", "where to write fermion.yaml (default: here)"),), ()),
+    "run": (
+        "data -> split -> checks -> fit -> evaluate -> bundle -> verify -> register",
+        (("project", "?", "the project file or its folder (default: fermion.yaml here)"),),
+        (("--fresh", "do every stage again"),),
+    ),
+    "check": ("look at the data and say what would spoil a fit", (("project", "?", "the project file or its folder"),), ()),
+    "predict": (
+        "answer the rows of a file",
+        (
+            ("bundle", None, "a bundle, or a project with one"),
+            ("input", None, "csv, parquet, jsonl, ..."),
+            ("output", "?", "the file to write, by its suffix; without it csv on the screen"),
+        ),
+        (),
+    ),
+    "serve": ("serve a bundle over HTTP", (("bundle", "?", "a bundle, or a project with one (default: here)"),), ()),
+    "show": ("say what a bundle is", (("bundle", "?", "a bundle, or a project with one (default: here)"),), ()),
+    "verify": (
+        "prove that a bundle holds what it promises: files, graphs, golden rows, HTTP",
+        (("bundle", "?", "a bundle, or a project with one (default: here)"),),
+        (),
+    ),
+    "runs": ("list the runs of a project", (("project", "?", "the project file or its folder"),), ()),
+    "compare": (
+        "set two runs side by side",
+        (
+            ("one", None, "a run: its id, the start or end of it, or `last`"),
+            ("other", None, "another run"),
+            ("project", "?", "the project file or its folder"),
+        ),
+        (),
+    ),
+    "schema": ("print the JSON Schema of project files, for editors", (), ()),
+}
+_SETTINGS = {"init", "run", "check", "serve"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose mistakes are errors like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        from fermion.core.errors import Told, UsageError
+
+        raise UsageError("the command", rule="one that `fermion --help` shows", given=Told(message), remedy=f"Run: {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; the docs are generated from it."""
+    top = _Parser(prog="fermion", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("--version", action="version", version=f"fermion {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    for name, (line, arguments, options) in VERBS.items():
+        sub = verbs.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".")
+        for argument, many, told in arguments:
+            sub.add_argument(argument, nargs=many, help=told)  # type: ignore[arg-type]
+        if name in _SETTINGS:
+            sub.add_argument("settings", nargs="*", metavar="key=value", help="settings on top of the project file")
+        for option, told in options:
+            sub.add_argument(option, action="store_true", help=told)
+        sub.add_argument("--json", action="store_true", help="exactly one JSON document on standard output, progress on standard error")
+    return top
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Words -> a namespace; key=value words may stand anywhere after the verb."""
+    words, settings = [], []
+    verb = next((word for word in argv if not word.startswith("-")), "")
+    for position, word in enumerate(argv):
+        key = word.split("=", 1)[0]
+        is_setting = position > 0 and "=" in word and not word.startswith("-") and all(part.isidentifier() for part in _parts(key))
+        (settings if is_setting and verb in _SETTINGS else words).append(word)
+    known = parser().parse_args(words)
+    if verb in _SETTINGS:
+        extra = list(known.settings)
+        if extra:
+            from fermion.core.errors import UsageError
+
+            raise UsageError("a setting", rule="key=value", given=extra[0], remedy="For example: model.lr=3e-4")
+        known.settings = settings
+    return known
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in words
+    try:
+        known = parse(words)
+        if known.verb is None:
+            parser().print_help()
+            return 2
+        from fermion.app import commands
+
+        command: Callable[[Any], int] = getattr(commands, known.verb)
+        return command(known)
+    except KeyboardInterrupt:
+        return _told_stop(as_json)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe went away, which is its right
+        return 0
+    except Exception as error:
+        return _told(error, as_json)
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def _parts(key: str) -> list[str]:
+    return [part.replace("-", "_") for part in key.split(".")]
+
+
+def _told_stop(as_json: bool) -> int:
+    from fermion.core.errors import Stopped, Told
+
+    return _told(Stopped("the command", rule="left alone until it ends", given=Told("Ctrl-C")), as_json)
+
+
+def _told(error: Exception, as_json: bool) -> int:
+    """One error, as text on standard error or as the JSON document on standard output."""
+    from fermion.core.errors import FermionError, Told
+
+    if not isinstance(error, FermionError):
+        if not as_json and not isinstance(error, OSError | MemoryError):
+            raise error  # a defect of ours: the traceback is what a report needs
+        found = FermionError("the command", rule="done", given=Told(f"{type(error).__name__}: {error}"), remedy="Please report this.")
+        error = found
+    if as_json:
+        from fermion.app import commands
+
+        commands.print_json(commands.error_document(error))
+    else:
+        print(f"fermion: {error}", file=sys.stderr)
+    return error.exit_status

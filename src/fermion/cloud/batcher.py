@@ -1,0 +1,201 @@
+"""Micro-batching without a timer: whatever waits when a batch ends is the next batch.
+
+A lone request is run at once; under load batches grow by themselves. A timer would cost the lone request its wait and gain nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from msgspec import Struct
+
+from fermion.core.errors import RequestRejected, Told, ValueRejected
+
+Row = Sequence[Any]
+Run = Callable[[list[Row]], list[Any]]  # N rows -> N answers, or an error that is about one of the rows
+
+INLINE_SECONDS = 0.002  # a batch that takes longer would keep the event loop from everything else
+NEAR_BEST = 1.1  # rows per batch grow until a row costs at most this much of the cheapest
+WARM_UP_SECONDS = 2.0
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """What was measured: the rows per batch beyond which a row gets no cheaper, and the seconds of such a batch."""
+
+    rows: int
+    seconds: float
+
+
+def measure(run: Run, rows: Sequence[Row], most: int) -> Cost:
+    """Time batches of 1, 2, 4, ... `most` rows, made of the given ones.
+
+    >>> measure(lambda rows: list(rows), [(1,)], most=8).rows <= 8
+    True
+    """
+    began = time.perf_counter()
+    run([rows[0]])
+    sizes = sorted({min(1 << power, most) for power in range(most.bit_length() + 1)})
+    seconds: dict[int, float] = {}
+    for size in sizes:
+        batch = [rows[position % len(rows)] for position in range(size)]
+        seconds[size] = min(_timed(run, batch) for _ in range(3))
+        if time.perf_counter() - began + 6 * seconds[size] > WARM_UP_SECONDS:
+            break
+    cheapest = min(took / size for size, took in seconds.items())
+    best = next(size for size, took in seconds.items() if took / size <= NEAR_BEST * cheapest)
+    return Cost(rows=best, seconds=seconds[best])
+
+
+class Batcher:
+    """Fuses the rows of waiting requests into batches, and gives every request its own answers or its own error.
+
+    Belongs to one event loop; nothing runs before `start`. A request with more rows than a batch is cut, and what remains of it
+    goes behind those that wait, so that it holds nobody up. When a batch fails, its requests are run again one by one.
+
+    Args:
+        run: N rows -> N answers.
+        room: rows that may wait. A request that is larger than that is taken when nothing waits.
+    """
+
+    def __init__(self, run: Run, *, room: int) -> None:
+        self._run, self.room = run, room
+        self.waiting = 0
+        self._queue: deque[_Request] = deque()
+        self._most = 1
+        self._thread: ThreadPoolExecutor | None = None
+        self._busy = True  # until `start`
+
+    def start(self, cost: Cost) -> None:
+        """Begin with what waits. Batches that are fast run on the event loop, slow ones in a thread of their own."""
+        self._most = cost.rows
+        if cost.seconds > INLINE_SECONDS:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="fermion-model")
+        self._loop = asyncio.get_running_loop()
+        self._next()
+
+    def close(self) -> None:
+        """Let the thread go. What waits is not answered: wait for it first."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+    def submit(self, rows: list[Row]) -> asyncio.Future[list[Any]]:
+        """The answers to one or more rows, as a future.
+
+        Raises:
+            RequestRejected: 503, the queue is full.
+        """
+        if self.waiting + len(rows) > self.room and self.waiting:
+            raise RequestRejected(
+                "the queue",
+                rule=f"at most {self.room} rows long",
+                given=Told(f"{self.waiting} rows that wait and {len(rows)} new ones"),
+                remedy="Send it again in a moment, or serve more copies of the bundle.",
+                status=503,
+            )
+        self.waiting += len(rows)
+        request = _Request(rows)
+        self._queue.append(request)
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._next)
+        return request.future
+
+    def _next(self) -> None:
+        """Run the next batch, if any row waits."""
+        pieces, rows = self._take()
+        self._busy = bool(pieces)
+        if not pieces:
+            return
+        if self._thread is None:
+            self._settle(pieces, self._attempt(pieces, rows))
+            self._loop.call_soon(self._next)
+        else:
+            ran = self._loop.run_in_executor(self._thread, self._attempt, pieces, rows)
+            ran.add_done_callback(functools.partial(self._ran, pieces))
+
+    def _ran(self, pieces: list[_Piece], ran: asyncio.Future[list[Any]]) -> None:
+        if not ran.cancelled():
+            self._settle(pieces, ran.result())
+            self._next()
+
+    def _take(self) -> tuple[list[_Piece], list[Row]]:
+        """The rows of the next batch, first come first served."""
+        pieces: list[_Piece] = []
+        rows: list[Row] = []
+        rest: list[_Request] = []
+        while self._queue and len(rows) < self._most:
+            request = self._queue.popleft()
+            start, total = request.taken, len(request.rows)
+            if request.future.done():  # it failed in an earlier piece, or nobody waits for it any more
+                self.waiting -= total - start
+                continue
+            stop = min(total, start + self._most - len(rows))
+            rows += request.rows if stop - start == total else request.rows[start:stop]
+            request.taken = stop
+            pieces.append((request, start, stop))
+            if stop < total:
+                rest.append(request)
+        self._queue.extend(rest)
+        self.waiting -= len(rows)
+        return pieces, rows
+
+    def _attempt(self, pieces: list[_Piece], rows: list[Row]) -> list[Any]:
+        """One list of answers or one error per piece."""
+        try:
+            answers = self._run(rows)
+        except Exception as bad:  # whatever a model or a column raises belongs to the request that caused it
+            if len(pieces) == 1:
+                return [_in_request(bad, pieces[0][1])]
+            return [self._attempt([piece], piece[0].rows[piece[1] : piece[2]])[0] for piece in pieces]
+        if len(pieces) == 1:
+            return [answers]
+        cut: list[Any] = []
+        at = 0
+        for _, start, stop in pieces:
+            cut.append(answers[at : at + stop - start])
+            at += stop - start
+        return cut
+
+    def _settle(self, pieces: list[_Piece], results: list[Any]) -> None:
+        for (request, _, stop), result in zip(pieces, results, strict=True):
+            if request.future.done():
+                continue
+            if isinstance(result, Exception):
+                request.future.set_exception(result)
+                continue
+            request.answers = request.answers + result if request.answers else result
+            if stop == len(request.rows):
+                request.future.set_result(request.answers)
+
+
+class _Request:
+    __slots__ = ("answers", "future", "rows", "taken")
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows, self.taken = rows, 0
+        self.answers: list[Any] = []
+        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+
+
+_Piece = tuple[_Request, int, int]  # rows start..stop of a request
+
+
+def _timed(run: Run, rows: list[Row]) -> float:
+    began = time.perf_counter()
+    run(rows)
+    return time.perf_counter() - began
+
+
+def _in_request(bad: Exception, start: int) -> Exception:
+    """An error about row k of a piece, as one about row `start + k` of its request."""
+    row = re.fullmatch(r"row (\d+)", bad.where) if start and isinstance(bad, ValueRejected) else None
+    if row is None or not isinstance(bad, ValueRejected):
+        return bad
+    return ValueRejected(bad.subject, rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=f"row {start + int(row[1])}")

@@ -1,0 +1,53 @@
+"""What the service sends back: a status, headers and bytes. Any HTTP layer can carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from fermion.core.errors import DataError, FermionError, RequestRejected
+
+Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
+
+JSON, HTML, TEXT = b"application/json", b"text/html; charset=utf-8", b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Reply(NamedTuple):
+    """One answer. `headers` hold the content's type and length and whatever the status asks for."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class HungUp(Exception):
+    """The client went away before its request was whole."""
+
+
+def reply(body: bytes, kind: bytes = JSON, *, status: int = 200, more: Headers = ()) -> Reply:
+    """A reply with its content's type and length.
+
+    >>> reply(b"{}").headers
+    [(b'content-type', b'application/json'), (b'content-length', b'2')]
+    """
+    return Reply(status, [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more], body)
+
+
+def status_of(bad: FermionError) -> int:
+    """The status of an error: what the client sent is 4xx, everything else 500.
+
+    >>> status_of(DataError("x", rule="y", given=1)), status_of(FermionError("x", rule="y", given=1))
+    (422, 500)
+    """
+    if isinstance(bad, RequestRejected):
+        return bad.status
+    return 422 if isinstance(bad, DataError) else 500
+
+
+def refusal(bad: FermionError, more: Headers = ()) -> Reply:
+    """`{"error": {code, message, where, remedy}}` with the status of the error; a 503 says when to come back."""
+    status = status_of(bad)
+    retry = ((b"retry-after", b"1"),) if status == 503 else ()
+    return reply(msgspec.json.encode({"error": bad.document()}), status=status, more=(*retry, *more))

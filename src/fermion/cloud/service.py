@@ -1,0 +1,240 @@
+"""The service: one plain object that answers requests. An HTTP layer only carries bytes to it and back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fermion.bundle.bundle import Bundle
+from fermion.bundle.golden import Golden
+from fermion.bundle.runtime import Runtime
+from fermion.cloud import describe
+from fermion.cloud.answer import Answers
+from fermion.cloud.batcher import Batcher, Row, measure
+from fermion.cloud.counters import Counters
+from fermion.cloud.page import docs_page
+from fermion.cloud.reply import HTML, TEXT, Headers, HungUp, Reply, refusal, reply
+from fermion.columns.column import Arrays
+from fermion.core.errors import DataError, FermionError, RequestRejected, Told, did_you_mean
+from fermion.core.sections import Serve
+
+Read = Callable[[int], Awaitable[bytes]]  # the body, at most so many bytes; raises HungUp or RequestRejected
+
+PREDICT = "/v1/predict"
+_UNSEEN = 1  # a category's code for what training did not have
+_COLUMNAR = re.compile(rb'\s*\{\s*"columns"').match
+
+
+class Service:
+    """Answers the requests of one bundle. It belongs to one event loop; `start` makes it ready, `stop` lets it finish.
+
+    Routes: POST /v1/predict; GET /v1/schema, /healthz, /readyz, /metrics, /openapi.json, / and /docs. Every error is
+    `{"error": {"code", "message", "where", "remedy"}}`.
+
+    Args:
+        runtime: answers batches.
+        golden: rows to warm up with; the first is the example in the documentation.
+        serve: the sizes of queue, batch and body.
+        bundle: the id that every answer names.
+        name: of the bundle.
+    """
+
+    def __init__(self, runtime: Runtime, golden: Golden, serve: Serve, *, bundle: str, name: str) -> None:
+        self.runtime, self.golden, self.serve, self.bundle, self.name = runtime, golden, serve, bundle, name
+        self.counters = Counters(ref.field for ref in runtime.schema.layout.codes)
+        self.stopping = False
+        self._warm = False
+        self._requests = runtime.requests
+        self._decode, self._batch, self._encode = self._requests.decode, self._requests.batch, runtime.encode
+        self._answers = Answers(runtime.outputs, runtime.decisions, bundle)
+        self._batcher = Batcher(self._predict_rows, room=serve.queue)
+        self._routes: dict[str, Callable[[], Reply]] = {
+            "/": self._docs,
+            "/docs": self._docs,
+            "/healthz": lambda: reply(b'{"alive":true}'),
+            "/metrics": self._metrics,
+            "/openapi.json": self._openapi,
+            "/readyz": self._readyz,
+            "/v1/schema": self._schema,
+        }
+
+    @classmethod
+    def of(cls, bundle: Bundle, serve: Serve | None = None) -> Service:
+        """A service for a bundle, with the example and the warm-up from its golden rows."""
+        serve = serve or Serve()
+        return cls(bundle.runtime(threads=serve.threads), bundle.golden(), serve, bundle=bundle.id, name=bundle.manifest.name)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken: the model is warm, and nobody asked to stop."""
+        return self._warm and not self.stopping
+
+    @property
+    def example(self) -> dict[str, Any] | None:
+        """One row as a client would send it."""
+        return {name: values[0] for name, values in self.golden.columns.items()} if len(self.golden) else None
+
+    async def start(self) -> None:
+        """Warm the model up and measure it; requests that came before are answered then.
+
+        Raises:
+            FermionError: the model does not answer its own golden rows.
+        """
+        rows = self._decode(self.golden.body()) if len(self.golden) else [(None,) * len(self._requests.schema.fields)]
+        cost = await asyncio.get_running_loop().run_in_executor(None, measure, self._dry, rows, self.serve.batch)
+        self._batcher.start(cost)
+        self._warm = True
+
+    def stop(self) -> None:
+        """Take no new predictions; what waits is still answered."""
+        self.stopping = True
+
+    def close(self) -> None:
+        """Let go of what the service holds."""
+        self._batcher.close()
+
+    async def handle(self, method: str, path: str, headers: Headers, read: Read) -> Reply:
+        """One request to one reply; `read` is called only where a body belongs to the route."""
+        if path == PREDICT and method == "POST":
+            answer = await self._predict(headers, read)
+            self.counters.answered(PREDICT, answer.status)
+            return answer
+        answer = self._static(method, path)
+        self.counters.answered(path if path in self._routes or path == PREDICT else "other", answer.status)
+        return answer
+
+    async def _predict(self, headers: Headers, read: Read) -> Reply:
+        try:
+            self._admit(headers)
+            body = await read(self.serve.body)
+            began = time.perf_counter()
+            rows = self._decode(body)
+            answers = await self._batcher.submit(rows) if rows else []
+            answer = reply(self._answers.encode(answers, _COLUMNAR(body) is not None))
+        except FermionError as bad:
+            if isinstance(bad, RequestRejected) and bad.status == 503:
+                self.counters.full += not self.stopping
+            return _failed(bad) if not isinstance(bad, DataError | RequestRejected) else refusal(bad)
+        except HungUp:
+            self.counters.hung_up += 1
+            return Reply(499, [], b"")  # nobody reads it
+        except Exception as bad:  # a model may raise anything; its request is answered, the service goes on
+            return _failed(bad)
+        self.counters.seconds.add(time.perf_counter() - began)
+        return answer
+
+    def _admit(self, headers: Headers) -> None:
+        """Refuse what can be refused before its body is read."""
+        if self.stopping:
+            raise RequestRejected(
+                "the service",
+                rule="ready",
+                given=Told("one that is stopping"),
+                remedy="Send it again; another copy of the service answers.",
+                status=503,
+            )
+        for name, value in headers:
+            if name == b"content-type":
+                if value != b"application/json" and value.split(b";")[0].strip().lower() != b"application/json":
+                    raise _unsupported("the content type", "application/json", value, 'Send the header "content-type: application/json".')
+            elif name == b"content-length":
+                if value.isdigit() and int(value) > self.serve.body:
+                    raise too_large(self.serve.body, Told(f"{value.decode()} bytes"))
+            elif name == b"content-encoding" and value.strip().lower() != b"identity":
+                raise _unsupported("the content encoding", "identity", value, "Send the body without compression.")
+
+    def _predict_rows(self, rows: list[Row]) -> list[Any]:
+        encoded, arrays = self._compute(rows)
+        answers = self._answers.rows(arrays)
+        self._answered(len(rows), encoded)
+        return answers
+
+    def _compute(self, rows: list[Row]) -> tuple[Arrays, Arrays]:
+        encoded = self._encode(self._batch(rows))
+        return encoded, self.runtime.run(encoded)
+
+    def _dry(self, rows: list[Row]) -> list[Any]:
+        """The work of a batch without its traces."""
+        return self._answers.rows(self._compute(rows)[1])
+
+    def _answered(self, rows: int, encoded: Arrays) -> None:
+        """Every batch passes here once, after its answers are made and before they leave."""
+        self.counters.batches.add(rows)
+        codes_NC = encoded.get("codes")
+        if codes_NC is not None:
+            unseen_C = np.count_nonzero(codes_NC == _UNSEEN, axis=0)
+            if unseen_C.any():
+                for ref, count in zip(self.runtime.schema.layout.codes, unseen_C.tolist(), strict=True):
+                    self.counters.unseen[ref.field] += count
+
+    def _static(self, method: str, path: str) -> Reply:
+        route = self._routes.get(path)
+        allowed = "POST" if path == PREDICT else "GET, HEAD"
+        if route is None and path != PREDICT:
+            known = [PREDICT, *self._routes]
+            remedy = did_you_mean(path, known) or "GET / describes the service."
+            return refusal(
+                RequestRejected("the path", rule=f"one of {', '.join(known)}", given=path, remedy=remedy, where=path, status=404)
+            )
+        if route is None or method not in ("GET", "HEAD"):
+            bad = RequestRejected("the method", rule=allowed.replace(",", " or"), given=Told(method[:20]), where=path, status=405)
+            return refusal(bad, [(b"allow", allowed.encode())])
+        return route()
+
+    def _readyz(self) -> Reply:
+        if self.ready:
+            return reply(b'{"ready":true}')
+        given = "one that is stopping" if self.stopping else "one that is warming up"
+        return refusal(RequestRejected("the service", rule="ready", given=Told(given), where="/readyz", status=503))
+
+    def _metrics(self) -> Reply:
+        text = self.counters.text(waiting=self._batcher.waiting, ready=self.ready, about={"bundle": self.bundle, "name": self.name})
+        return reply(text.encode(), TEXT)
+
+    def _document(self) -> dict[str, Any]:
+        return describe.schema_document(self._requests, self.runtime.outputs, bundle=self.bundle, name=self.name)
+
+    def _schema(self) -> Reply:
+        return reply(msgspec.json.encode(self._document()))
+
+    def _openapi(self) -> Reply:
+        document = describe.openapi(self._requests, self.runtime.outputs, bundle=self.bundle, name=self.name, example=self.example)
+        return reply(msgspec.json.encode(document))
+
+    def _docs(self) -> Reply:
+        return reply(docs_page(self._document(), self.example), HTML, more=[_POLICY])
+
+
+_POLICY = (b"content-security-policy", b"default-src 'self' 'unsafe-inline'")  # the page loads nothing from elsewhere
+
+
+def too_large(most: int, given: Told) -> RequestRejected:
+    """413: a body beyond what the service reads."""
+    return RequestRejected(
+        "the body",
+        rule=f"at most {most} bytes",
+        given=given,
+        remedy="Send fewer rows per request, or serve with a larger `serve.body`.",
+        where="body",
+        status=413,
+    )
+
+
+def _unsupported(subject: str, rule: str, given: bytes, remedy: str) -> RequestRejected:
+    return RequestRejected(subject, rule=rule, given=Told(given[:60].decode("latin-1")), remedy=remedy, where="headers", status=415)
+
+
+def _failed(bad: Exception) -> Reply:
+    """What the client is not to blame for: told in full on standard error, in short to the client."""
+    traceback.print_exception(bad)
+    told = FermionError(
+        "the model", rule="able to answer this request", given=Told(type(bad).__name__), remedy="The service's standard error says more."
+    )
+    return refusal(told)

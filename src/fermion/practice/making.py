@@ -1,0 +1,238 @@
+"""The work of the stages, each a function of values: no caching, no files, no printing. `pipeline` and `fermion.fit` both call these."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+from numpy.typing import NDArray
+
+import fermion
+from fermion.bundle.golden import MOST, Golden
+from fermion.bundle.manifest import Manifest, Provenance, Score
+from fermion.bundle.profile import Profile
+from fermion.bundle.runtime import Runtime
+from fermion.bundle.steps import Step
+from fermion.columns.column import Arrays
+from fermion.columns.output import Decision, Output, Probability, infer_output
+from fermion.columns.schema import Schema
+from fermion.core import registry
+from fermion.core.errors import DataError, Told
+from fermion.core.run import Run
+from fermion.core.spec import Spec, digest, document
+from fermion.data.checks import Finding, check
+from fermion.data.split import Marks, split
+from fermion.data.table import Table
+from fermion.practice.preparation import Learnable, encode, learn, parts, row_weights, targets_of, task_of
+from fermion.research.model import Curve, Encoded, Model
+from fermion.research.parity import check_parity
+
+LIBRARIES = ("numpy", "onnxruntime", "polars", "torch", "lightgbm", "scikit-learn", "onnx")
+
+
+class Product(Struct, frozen=True, kw_only=True):
+    """What fitting leaves behind: everything that a bundle needs and nothing of the library that trained it."""
+
+    schema: Schema
+    outputs: tuple[Output, ...]
+    steps: tuple[Step, ...]
+    graphs: dict[str, bytes]
+    profile: Profile
+    golden: Golden
+    baseline: dict[str, list[float]]  # by output array: class shares, or the mean
+    curves: tuple[Curve, ...] = ()
+    notes: tuple[str, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict[str, str])
+    model: dict[str, Any] = field(default_factory=dict[str, Any])  # type and settings, as chosen
+    stopped: bool = False
+
+    def runtime(self, decisions: Mapping[str, Decision] | None = None, *, threads: int = 1) -> Runtime:
+        """What answers rows."""
+        return Runtime(schema=self.schema, steps=self.steps, graphs=self.graphs, outputs=self.outputs, decisions=decisions, threads=threads)
+
+
+def default_model(schema: Schema) -> Model:
+    """Trees for tables, a CNN where there is a picture."""
+    pictures = any(named.slot.role == "image" for named in schema.layout.arrays)
+    return registry.find("models", "cnn" if pictures else "trees")()
+
+
+def divide(table: Table, spec: Spec, run: Run) -> Marks:
+    """Which rows are for training, validation and test.
+
+    Raises:
+        DataError: a part would be empty, or the column to split by is not there.
+    """
+    targets = targets_of(spec.data)
+    return split(
+        table,
+        spec.split,
+        target=table.values(targets[0]) if len(targets) == 1 else None,
+        task_is_classification=_has_classes(table, targets[0]),
+        rng=run.rng("split"),
+    )
+
+
+def look(table: Table, marks: Marks, spec: Spec) -> list[Finding]:
+    """What would spoil a fit or a number."""
+    targets = targets_of(spec.data)
+    kinds = {target: _has_classes(table, target) for target in targets}
+    return check(table.drop(spec.data.ignore), targets=targets, marks=marks, classification=kinds, accept=spec.checks.accept)
+
+
+def stop_on(findings: list[Finding]) -> None:
+    """A finding of severity "error" stops a fit.
+
+    Raises:
+        DataError: the worst finding, with its rows and its remedy.
+    """
+    worst = next((finding for finding in findings if finding.severity == "error"), None)
+    if worst is not None:
+        rows = f" (rows {', '.join(map(str, worst.rows))})" if worst.rows else ""
+        raise DataError(
+            f"the data, checked for `{worst.kind}`,",
+            rule="fit to learn from",
+            given=Told(worst.message + rows),
+            remedy=worst.remedy,
+            where=f"column `{worst.column}`" if worst.column else "",
+        )
+
+
+def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
+    """Columns, outputs and the model learned from the training part, exported and compared with its export.
+
+    Raises:
+        DataError: the data do not fit. FermionError: the export differs from the model.
+    """
+    learnt: Learnable = learn(table, marks, spec)
+    whole = encode(table, learnt.schema, learnt.outputs, row_weights(table, spec.data, "fit"))
+    rows = parts(marks)
+    train, valid = whole.take(rows["train"]), whole.take(rows["validation"])
+    model: Model = spec.model if spec.model is not None else default_model(learnt.schema)
+    fitted = model.fit(train, valid, run)
+    export = fitted.export()
+    some = {name: array[:1000] for name, array in (valid if len(valid) else train).arrays.items()}
+    difference = check_parity(export, some, fitted.run(some))
+    run.emit("note", "fit", f"the exported graphs differ from the model by {difference:.1g} at the most")
+    runtime = Runtime(schema=learnt.schema, steps=export.steps, graphs=export.graphs, outputs=learnt.outputs)
+    arrays = answers(runtime, valid.arrays if len(valid) else train.arrays)
+    return Product(
+        schema=learnt.schema,
+        outputs=learnt.outputs,
+        steps=export.steps,
+        graphs=export.graphs,
+        profile=Profile.of(learnt.schema, table.take(rows["train"]).batch(learnt.schema.names), learnt.outputs, arrays),
+        golden=Golden.of(runtime, table.take(spread(rows["test"], MOST)).batch(learnt.schema.names)),
+        baseline={output.array: _guess(output, train) for output in learnt.outputs},
+        curves=fitted.curves,
+        notes=fitted.notes,
+        skipped=learnt.skipped,
+        model=msgspec.to_builtins(model),
+        stopped=run.stopped,
+    )
+
+
+def answers(runtime: Runtime, arrays: Arrays, *, batch: int = 1024) -> Arrays:
+    """Encoded arrays of N rows -> output arrays, in batches that fit the memory."""
+    rows = len(next(iter(arrays.values())))
+    made = [runtime.run({name: array[at : at + batch] for name, array in arrays.items()}) for at in range(0, rows, batch)]
+    if not made:
+        raise DataError("a part of the split", rule="not empty", given=Told("0 rows"))
+    return {name: np.concatenate([one[name] for one in made]) for name in made[0]}
+
+
+def manifest_of(
+    spec: Spec,
+    product: Product,
+    *,
+    decisions: Mapping[str, Decision],
+    metrics: Mapping[str, Score],
+    data: Mapping[str, Any],
+    code: str | None,
+) -> Manifest:
+    """The manifest of a product; `bundle.write` fills in the files."""
+    return Manifest(
+        name=spec.name,
+        task=task_of(product.outputs),
+        schema=product.schema,
+        steps=product.steps,
+        outputs=product.outputs,
+        files={},
+        decisions=dict(decisions),
+        metrics=dict(metrics),
+        needs=product.schema.needs,
+        packages=plugins(product.schema),
+        provenance=Provenance(
+            fermion=fermion.__version__,
+            seed=spec.seed,
+            data=dict(data),
+            spec={"digest": digest(spec), "model": product.model, "file": document(spec)},
+            code=code,
+            libraries=libraries(),
+        ),
+    )
+
+
+def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most `most` of the rows, evenly spread.
+
+    >>> spread(np.arange(100), 3).tolist()
+    [0, 49, 99]
+    """
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64))]
+
+
+def libraries() -> dict[str, str]:
+    """The versions of what took part, as far as installed."""
+    found: dict[str, str] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def plugins(schema: Schema) -> dict[str, str]:
+    """Packages other than fermion whose columns a schema uses."""
+    found: dict[str, str] = {}
+    for one in schema.fields:
+        module = type(one.column).__module__.split(".")[0]
+        if module == "fermion":
+            continue
+        for package in importlib.metadata.packages_distributions().get(module, [module]):
+            try:
+                found[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                found[package] = "unknown"
+    return found
+
+
+def commit_of(folder: Path) -> str | None:
+    """The git commit that a project's folder is at, or None where there is no repository."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, timeout=5, check=False, text=True)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _has_classes(table: Table, target: str) -> bool:
+    return isinstance(infer_output(target, table.values(target)), Probability)
+
+
+def _guess(output: Output, train: Encoded) -> list[float]:
+    """What someone says who has seen the training labels and nothing else: class shares, or the mean (weighted as the fit is)."""
+    y_N = train.targets[output.target]
+    there_N = y_N >= 0 if isinstance(output, Probability) else ~np.isnan(y_N)
+    weights_N = np.ones(int(there_N.sum())) if train.weights is None else train.weights[there_N]
+    if isinstance(output, Probability):
+        shares_K = np.bincount(y_N[there_N], weights=weights_N, minlength=len(output.classes))
+        return (shares_K / max(float(shares_K.sum()), 1e-12)).tolist()
+    return [float(np.average(y_N[there_N], weights=weights_N)) if there_N.any() and weights_N.sum() > 0 else 0.0]

@@ -1,0 +1,233 @@
+"""From a project file to a verified, registered bundle: `fermion run`. Read this to see where everything happens."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+
+from fermion.bundle import bundle as bundles
+from fermion.bundle.bundle import Bundle, replacing
+from fermion.bundle.manifest import Score
+from fermion.bundle.verify import Check, verify_fresh
+from fermion.core.errors import FermionError, NotReached, Stopped, Told
+from fermion.core.run import Event, Run
+from fermion.core.sections import seconds
+from fermion.core.spec import document
+from fermion.data import sources
+from fermion.data.checks import Finding
+from fermion.data.split import Marks
+from fermion.data.table import Table
+from fermion.practice import making
+from fermion.practice.cache import Stages
+from fermion.practice.live import check_live
+from fermion.practice.making import Product
+from fermion.practice.preparation import labelled, parts, task_of
+from fermion.practice.project import Project
+from fermion.practice.scoring import score
+from fermion.research.evaluate import Report, missed
+
+FORMAT = 1  # of run.json
+
+
+class Read(Struct, frozen=True, kw_only=True):
+    """What the stage `data` found: enough to know whether anything after it has to be done again."""
+
+    fingerprint: str
+    rows: int
+    names: tuple[str, ...]
+
+
+class Marked(Struct, frozen=True, kw_only=True):
+    """Marks as the cache keeps them."""
+
+    codes: bytes
+    by: str
+    column: str | None
+    boundaries: dict[str, tuple[str, str]]
+
+    @classmethod
+    def of(cls, marks: Marks) -> Marked:
+        return cls(codes=marks.codes.astype(np.int8).tobytes(), by=marks.by, column=marks.column, boundaries=marks.boundaries)
+
+    def marks(self) -> Marks:
+        return Marks(codes=np.frombuffer(self.codes, dtype=np.int8), by=self.by, column=self.column, boundaries=self.boundaries)
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What a run gives; `document` is what `--json` prints and run.json keeps."""
+
+    run: str
+    task: str
+    bundle: str | None
+    bundle_id: str | None
+    report: str | None
+    metrics: dict[str, Score]
+    seconds: float
+    stages: dict[str, dict[str, Any]]
+    stopped: bool
+    name: str = ""
+    spec: dict[str, Any] = field(default_factory=dict[str, Any])
+    error: dict[str, str] | None = None
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it; `error` only where there is one."""
+        whole: dict[str, Any] = msgspec.to_builtins(self)
+        if self.error is None:
+            del whole["error"]
+        return whole
+
+
+class Pipeline:
+    """One run of a project. `run` does everything; the stages are methods in the order in which they happen."""
+
+    def __init__(self, project: Project, run: Run, *, fresh: bool = False) -> None:
+        self.project, self.spec, self.run = project, project.spec, run
+        self.folder = project.new_run()
+        run.folder = self.folder
+        self.events: list[Event] = []
+        run.listeners.append(self.events.append)
+        self.stages = Stages(None if fresh else project.state / "cache", run)
+        self._table: Table | None = None
+
+    def go(self) -> Done:
+        """Data, split, checks, fit, evaluate, report, bundle, verify, register.
+
+        Raises:
+            FermionError: what stopped it. Nothing is registered then, and what the stages before gave is kept for the next run.
+        """
+        spec, stages = self.spec, self.stages
+        read = stages.stage("data", Read, [spec.data.source, self._stamp(), spec.data.drop_unlabelled, spec.data.target], self._read)
+        of_split = [read.fingerprint, spec.split, spec.data.target, spec.seed]
+        marks = stages.stage("split", Marked, of_split, lambda: Marked.of(making.divide(self.table(), spec, self.run))).marks()
+        of_checks = [*of_split, spec.checks]
+        findings = stages.stage("checks", list[Finding], of_checks, lambda: making.look(self.table(), marks, spec))
+        for finding in findings:
+            self.run.emit("finding", "checks", finding.message, **msgspec.to_builtins(finding))
+        making.stop_on(findings)
+        of_fit = [*of_split, document(spec)["data"], spec.model, spec.seed, spec.budget, spec.device, making.libraries()]
+        product = stages.stage("fit", Product, of_fit, lambda: self._fit(marks), keep=lambda: not self.run.stopped)
+        of_evaluate = [*of_fit, spec.evaluate, spec.decide]
+        report = stages.stage(
+            "evaluate",
+            Report,
+            of_evaluate,
+            lambda: score(self.table(), marks, product, findings, spec, self.run),
+            keep=lambda: not product.stopped,
+        )
+        page = stages.stage(
+            "report", bytes, [of_evaluate, findings, spec.name], lambda: self._page(report, product), keep=lambda: not product.stopped
+        )
+        self._write("report.html", page)
+        self._write("report.json", msgspec.json.format(msgspec.json.encode(report)))
+        if missing := missed(report.metrics, spec.evaluate.require):
+            done = self._done(None, product, report, error=missing)
+            self._write("run.json", msgspec.json.encode(done.document()))
+            raise Missed(missing, done)
+        bundle = stages.plain("bundle", lambda: self._bundle(marks, product, report, read))
+        verified = stages.stage("verify", list[Check], [bundle.id, platform.node(), making.libraries()], lambda: self._verify(bundle))
+        stages.plain("register", lambda: self.project.register(bundle))
+        done = self._done(bundle, product, report, verified=verified)
+        self._write("events.jsonl", b"\n".join(msgspec.json.encode(event) for event in self.events if event.kind != "progress") + b"\n")
+        self._write("run.json", msgspec.json.encode(done.document()))
+        return done
+
+    def check(self) -> list[Finding]:
+        """Data, split and checks alone."""
+        table = self.table()
+        return making.look(table, making.divide(table, self.spec, self.run), self.spec)
+
+    def _stamp(self) -> Any:
+        """What tells, without reading it, that the source is as it was."""
+        return sources.stamp(self.spec.data.source, folder=self.project.folder, where=self.project.source())
+
+    def table(self) -> Table:
+        """The rows, read when a stage needs them and then kept."""
+        if self._table is None:
+            source = sources.read(self.spec.data.source, folder=self.project.folder, where=self.project.source())
+            self._table = labelled(source, self.spec.data, self.project.source())
+        return self._table
+
+    def _read(self) -> Read:
+        table = self.table()
+        return Read(fingerprint=table.fingerprint, rows=len(table), names=table.names)
+
+    def _fit(self, marks: Marks) -> Product:
+        budget = None if self.spec.budget is None else seconds(self.spec.budget)
+        self.run.budget = None if budget is None else self.run.seconds + budget
+        try:
+            return making.fit(self.table(), marks, self.spec, self.run)
+        except FermionError:
+            if self.run.stopped:
+                raise Stopped("the run", rule="left alone until there is a model", given=Told("Ctrl-C"), remedy="Run it again.") from None
+            raise
+
+    def _page(self, report: Report, product: Product) -> bytes:
+        from fermion.research.pages import page
+
+        return page(report, title=self.spec.name, model=product.model).html().encode()
+
+    def _bundle(self, marks: Marks, product: Product, report: Report, read: Read) -> Bundle:
+        rows = {part: len(numbers) for part, numbers in parts(marks).items()}
+        data = {"source": self.spec.data.source, "fingerprint": read.fingerprint, "rows": rows}
+        code = making.commit_of(self.project.folder)
+        manifest = making.manifest_of(self.spec, product, decisions=report.decisions, metrics=report.metrics, data=data, code=code)
+        profile = msgspec.json.encode(product.profile)
+        return bundles.write(self.project.bundle_folder, manifest, graphs=product.graphs, golden=product.golden, profile=profile)
+
+    def _verify(self, bundle: Bundle) -> list[Check]:
+        found = [*verify_fresh(bundle.path), check_live(bundle)]
+        for check in found:
+            if not check.ok:
+                raise FermionError(
+                    f"the bundle's check `{check.name}`",
+                    rule="passed before it is registered",
+                    given=Told(check.detail),
+                    where=str(bundle.path),
+                )
+        return found
+
+    def _done(
+        self,
+        bundle: Bundle | None,
+        product: Product,
+        report: Report,
+        *,
+        verified: list[Check] | None = None,
+        error: NotReached | None = None,
+    ) -> Done:
+        return Done(
+            run=self.folder.name,
+            name=self.spec.name,
+            task=task_of(product.outputs),
+            bundle=None if bundle is None else str(bundle.path),
+            bundle_id=None if bundle is None else bundle.id,
+            report=str(self.folder / "report.html"),
+            metrics=report.metrics,
+            seconds=round(self.run.seconds, 3),
+            stages=self.stages.times,
+            stopped=product.stopped,
+            spec=document(self.spec),
+            checks=tuple(verified or ()),
+            notes=report.notes,
+            error=None if error is None else error.document(),
+        )
+
+    def _write(self, name: str, data: bytes) -> Path:
+        with replacing(self.folder / name) as scratch:
+            scratch.write_bytes(data)
+        return self.folder / name
+
+
+class Missed(NotReached):
+    """A requirement of `evaluate.require` that was not reached, with the document of the run that missed it."""
+
+    def __init__(self, missing: NotReached, done: Done) -> None:
+        super().__init__(missing.subject, rule=missing.rule, given=Told(missing.given), remedy=missing.remedy, where=missing.where)
+        self.done = done

@@ -1,0 +1,73 @@
+"""Answers for the rows of a file, written to a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from fermion.bundle.bundle import Bundle, replacing
+from fermion.columns.column import Batch
+from fermion.core.errors import UsageError, did_you_mean
+from fermion.data import sources
+from fermion.data.table import Table
+
+SUFFIXES = (".csv", ".parquet", ".jsonl", ".ndjson")
+ROWS = 4096  # per model call
+
+
+def predict_file(bundle: Bundle, source: Path, target: Path | None) -> int:
+    """Read rows, answer them, write `prediction` (and probabilities) beside the row number; returns the number of rows.
+
+    Raises:
+        DataError: the file cannot be read, a column vanished or changed its type.
+        UsageError: the target's suffix is unknown.
+    """
+    if target is not None and target.suffix not in SUFFIXES:
+        raise UsageError(
+            "the output file", rule=f"one of {', '.join(SUFFIXES)}", given=target.name, remedy=did_you_mean(target.suffix, SUFFIXES)
+        )
+    table = sources.read(str(source), folder=Path.cwd(), where=str(source))
+    answers = flat(predict(bundle, table))
+    frame: Any = Table.of(answers).frame
+    if target is None:
+        sys.stdout.write(frame.write_csv())
+        return len(table)
+    with replacing(target) as scratch:
+        if target.suffix == ".parquet":
+            frame.write_parquet(scratch)
+        elif target.suffix == ".csv":
+            frame.write_csv(scratch)
+        else:
+            frame.write_ndjson(scratch)
+    return len(table)
+
+
+def predict(bundle: Bundle, table: Table) -> Batch:
+    """The answers for all rows of a table."""
+    runtime = bundle.runtime()
+    names = runtime.schema.names
+    runtime.schema.check({name: table.values(name) for name in table.names if name in names})
+    answers: Batch = {}
+    for at in range(0, max(len(table), 1), ROWS):
+        for name, values in runtime.predict(table.take(slice(at, at + ROWS)).batch(names)).items():
+            answers.setdefault(name, []).extend(values)
+    return answers
+
+
+def flat(answers: Batch) -> dict[str, list[Any]]:
+    """Objects per row -> one column per class: `probability_yes`, or `target.probability_yes` with several targets.
+
+    >>> flat({"prediction": [True], "probabilities": [{"false": 0.25, "true": 0.75}]})
+    {'prediction': [True], 'probability_false': [0.25], 'probability_true': [0.75]}
+    """
+    columns: dict[str, list[Any]] = {}
+    for row in answers.get("prediction", []):
+        for name, value in row.items() if isinstance(row, dict) else [("", row)]:
+            columns.setdefault(f"{name}.prediction" if name else "prediction", []).append(value)
+    for row in answers.get("probabilities", []):
+        nested = isinstance(next(iter(row.values()), None), dict)
+        for name, shares in row.items() if nested else [("", row)]:
+            for label, share in shares.items():
+                columns.setdefault(f"{name}.probability_{label}" if name else f"probability_{label}", []).append(share)
+    return columns

@@ -1,0 +1,179 @@
+"""From a table with marks to what models see: fitted columns, encoded parts, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fermion.columns.column import Values
+from fermion.columns.infer import infer
+from fermion.columns.output import Output, Probability, infer_output, name_of
+from fermion.columns.schema import Schema, missing_rows
+from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
+from fermion.core.sections import Data, Weight
+from fermion.core.spec import Spec
+from fermion.data.split import TEST, TRAIN, VALIDATION, Marks
+from fermion.data.table import Table
+from fermion.research.model import Encoded
+
+
+class Learnable(Struct, frozen=True, kw_only=True):
+    """What the training part taught about the columns and the targets."""
+
+    schema: Schema
+    outputs: tuple[Output, ...]
+    skipped: dict[str, str]  # columns that are no inputs, and why
+
+
+def targets_of(data: Data) -> tuple[str, ...]:
+    """The target columns, one or several."""
+    return (data.target,) if isinstance(data.target, str) else data.target
+
+
+def labelled(table: Table, data: Data, where: str = "") -> Table:
+    """The table without unlabelled rows, where the project file says so.
+
+    Raises:
+        DataError: a target is not in the table, or has missing values and `drop_unlabelled` is not set.
+    """
+    targets = targets_of(data)
+    for target in targets:
+        if target not in table.names:
+            raise DataError(
+                "data.target",
+                rule=f"a column of the data ({', '.join(table.names[:12])})",
+                given=target,
+                remedy=did_you_mean(target, table.names),
+                where=where,
+            )
+    if len(targets) > 1 and not data.drop_unlabelled:
+        return table  # a missing label masks that target's loss and metric
+    missing_N = np.any([missing_rows(table.values(target)) for target in targets], axis=0)
+    if not missing_N.any():
+        return table
+    if not data.drop_unlabelled:
+        rows = np.flatnonzero(missing_N)
+        raise DataError(
+            f"the target `{targets[0]}`",
+            rule="there in every row",
+            given=Told(f"{len(rows)} rows without it, the first is row {rows[0]}"),
+            remedy="Label them, or write `drop_unlabelled: true` under data to leave them out.",
+            where=where,
+        )
+    return table.take(np.flatnonzero(~missing_N))
+
+
+def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
+    """Columns and outputs, inferred where they are not declared and fitted on the training part only.
+
+    Raises:
+        DataError: a column that the project file declares does not fit the data, or no input is left.
+    """
+    data = spec.data
+    targets = targets_of(data)
+    for name in data.ignore:
+        if name not in table.names:
+            raise SpecError("a column of data.ignore", rule="in the data", given=name, remedy=did_you_mean(name, table.names))
+    train = table.take(marks.rows(TRAIN))
+    weight = _weight(data)
+    aside = {
+        *targets,
+        *data.ignore,
+        *([spec.split.column] if spec.split.column else []),
+        *([weight.column] if weight and weight.column else []),
+    }
+    batch = train.batch([name for name in table.names if name not in targets and name not in data.ignore])
+    found = infer(batch, data.columns, without=tuple(aside))
+    outputs = tuple(infer_output(target, train.values(target)).fit(train.values(target)) for target in targets)
+    return Learnable(schema=found.schema.fit(batch, missing=found.missing), outputs=outputs, skipped=found.skipped)
+
+
+def encode(table: Table, schema: Schema, outputs: tuple[Output, ...], weights: NDArray[Any] | None = None) -> Encoded:
+    """Every row of a table as arrays.
+
+    Raises:
+        DataError: a column vanished, a value does not fit, a class is new.
+    """
+    schema.check({name: table.values(name) for name in table.names if name in schema.names})
+    targets: dict[str, NDArray[Any]] = {}
+    for output in outputs:
+        try:
+            targets[output.target] = output.encode(table.values(output.target))
+        except ValueRejected as bad:
+            raise DataError(
+                f"the target `{output.target}`", rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=bad.where
+            ) from None
+    return Encoded(schema=schema, outputs=outputs, arrays=schema.encode(table.batch(schema.names)), targets=targets, weights=weights)
+
+
+def row_weights(table: Table, data: Data, purpose: str) -> NDArray[np.float64] | None:
+    """(N,) what each row counts for "fit" or "evaluate", or None.
+
+    Raises:
+        DataError: a weight is missing or negative. SpecError: a class or column that is not there.
+    """
+    weight = _weight(data)
+    if weight is None or weight.use not in (purpose, "both"):
+        return None
+    if weight.column is not None:
+        if weight.column not in table.names:
+            raise SpecError(
+                "data.weight", rule="a column of the data", given=weight.column, remedy=did_you_mean(weight.column, table.names)
+            )
+        weights_N = np.asarray(table.values(weight.column), dtype=np.float64)
+        if np.isnan(weights_N).any() or (weights_N < 0).any():
+            row = int((np.isnan(weights_N) | (weights_N < 0)).argmax())
+            raise DataError(f"the weight `{weight.column}`", rule="a number from 0", given=weights_N[row], where=f"row {row}")
+        return weights_N
+    return _by_class(table.values(targets_of(data)[0]), weight.classes or {})
+
+
+def parts(marks: Marks) -> Mapping[str, NDArray[np.int64]]:
+    """The rows of the three parts by name."""
+    return {"train": marks.rows(TRAIN), "validation": marks.rows(VALIDATION), "test": marks.rows(TEST)}
+
+
+def task_of(outputs: tuple[Output, ...]) -> str:
+    """binary, multiclass, regression, or several.
+
+    >>> task_of((Probability(target="y", classes=(False, True)),))
+    'binary'
+    """
+    if len(outputs) > 1:
+        return "several"
+    output = outputs[0]
+    return ("binary" if len(output.classes) <= 2 else "multiclass") if isinstance(output, Probability) else "regression"
+
+
+def _weight(data: Data) -> Weight | None:
+    weight = Weight(column=data.weight) if isinstance(data.weight, str) else data.weight
+    if weight is not None and (weight.column is None) == (weight.classes is None):
+        raise SpecError(
+            "data.weight",
+            rule="either a column or a map of classes",
+            given=Told("both" if weight.column else "neither"),
+            where="data.weight",
+        )
+    return weight
+
+
+def _by_class(values: Values, classes: Mapping[str, float]) -> NDArray[np.float64]:
+    output = infer_output("", values)
+    if not isinstance(output, Probability):
+        raise SpecError("data.weight.classes", rule="for a target with classes", given=Told("a target with numbers"))
+    output = output.fit(values)
+    names = [name_of(label) for label in output.classes]
+    for name in classes:
+        if name not in names:
+            raise SpecError(
+                "a class of data.weight",
+                rule=f"a class of the target ({', '.join(names[:10])})",
+                given=name,
+                remedy=did_you_mean(name, names),
+            )
+    by_code = np.array([classes.get(name, 1.0) for name in names])
+    return by_code[output.encode(values)]

@@ -1,0 +1,122 @@
+"""The net for tables: embedded numbers and categories, then residual layers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta, Struct
+
+from fermion.core import lazy
+from fermion.core.errors import DataError, Told
+from fermion.core.run import Run
+from fermion.research.model import Encoded, Fitted
+from fermion.research.targets import learnable
+
+SHORTEST, LONGEST, PASSES = 500, 5_000, 30
+
+
+class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="mlp"):
+    """A residual net over embedded numbers and categories (`fermion.research.tablenet`), one head per output.
+
+    Imputation, scaling and embeddings are part of the net and of its graph, learned on the training part.
+
+    Args:
+        width: features of a layer.
+        blocks: residual blocks of two layers.
+        dropout: share of the features that training hides in each block.
+        steps: batches to train on; 0 chooses by the number of rows: 30 passes, at least 500 and at most 5,000 steps.
+        batch: rows per step; 0 chooses by the number of rows, from 32 to 1,024.
+        lr: peak learning rate of AdamW.
+        decay: its weight decay.
+        balance: weighs rows so that every class counts equally.
+        patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
+
+    >>> Mlp(blocks=1).width
+    192
+    """
+
+    width: Annotated[int, Meta(ge=1)] = 192
+    blocks: Annotated[int, Meta(ge=0)] = 2
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    steps: Annotated[int, Meta(ge=0)] = 0
+    batch: Annotated[int, Meta(ge=0)] = 0
+    lr: Annotated[float, Meta(gt=0)] = 0.003
+    decay: Annotated[float, Meta(ge=0)] = 0.01
+    balance: bool = False
+    patience: Annotated[int, Meta(ge=0)] = 6
+
+    def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
+        """Learn from `train`, keep the weights with the least loss on `valid`.
+
+        Raises:
+            DataError: no labelled row, one class, or neither numbers nor categories.
+            Stopped: it was stopped before the first step.
+        """
+        layout = train.schema.layout
+        if not layout.numbers and not layout.codes:
+            raise DataError(
+                "the table of an `mlp`",
+                rule="one with a number, category, flag or time column",
+                given=Told(", ".join(named.name for named in layout.arrays) or "no column"),
+                remedy="Set model.type to cnn for images.",
+            )
+        for output in train.outputs:
+            learnable(output, train)
+        lazy.load("torch", extra="train")
+        from fermion.research import graphs, loop, optim, tablenet
+
+        train, valid = _read_part(train), _read_part(valid)
+        with loop.seeded(run.seed_for("fit: weights")):
+            net = tablenet.TableNet(
+                tablenet.Numbers(train.arrays["numbers"]) if layout.numbers else None,
+                tablenet.Codes(train.arrays["codes"], [ref.size for ref in layout.codes]) if layout.codes else None,
+                train.outputs,
+                width=self.width,
+                blocks=self.blocks,
+                dropout=self.dropout,
+            )
+        batch = self.batch or default_batch(len(train))
+        recipe = loop.Recipe(
+            steps=self.steps or int(np.clip(PASSES * len(train) / batch, SHORTEST, LONGEST)),
+            batch=batch,
+            optim=optim.Steps(
+                lr=self.lr,
+                matrix_lr=0.0,  # Muon was as good and took five times as long at this size
+                schedule="one-cycle",
+                warmup=0.1,
+                floor=0.01,
+                betas=(0.9, 0.99),
+                decay=self.decay,
+                clip=1.0,
+            ),
+            balance=self.balance,
+            evaluations=30,
+            patience=self.patience,
+            precision="float32",  # layers this small are slower in bfloat16
+        )
+        trained = loop.train(net, train, valid, recipe, run)
+        ignored = [named.name for named in layout.arrays]
+        examples = valid.arrays if len(valid) else train.arrays
+        return Fitted(
+            schema=train.schema,
+            outputs=train.outputs,
+            learned=graphs.Net(net, train.outputs, examples),
+            curves=trained.curves,
+            notes=(*trained.notes, *([f"the net does not read {', '.join(ignored)}"] if ignored else [])),
+        )
+
+
+def default_batch(rows: int) -> int:
+    """About 32 steps per pass over the rows: a power of 2 from 32 to 1,024.
+
+    >>> default_batch(300), default_batch(10_000), default_batch(1_000_000)
+    (32, 256, 1024)
+    """
+    return int(2 ** np.floor(np.log2(np.clip(rows / 32, 32, 1024))))
+
+
+def _read_part(rows: Encoded) -> Encoded:
+    """The arrays that the net reads, so that nothing else is copied to the device."""
+    arrays = {name: array for name, array in rows.arrays.items() if name in ("numbers", "codes")}
+    return Encoded(schema=rows.schema, outputs=rows.outputs, arrays=arrays, targets=rows.targets, weights=rows.weights)

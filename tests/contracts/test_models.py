@@ -1,0 +1,56 @@
+"""Every model keeps the contract of models."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fermion.columns.column import Batch, Column
+from fermion.columns.image import Image
+from fermion.columns.number import Number
+from fermion.research.baseline import Baseline
+from fermion.research.linear import Linear
+from fermion.research.tabular import Mlp
+from fermion.research.trees import Trees
+from fermion.research.vision import Cnn
+from fermion.testing.models import ModelContract
+
+
+class TestBaseline(ModelContract):
+    model = Baseline()
+    learns = False
+
+
+class TestLinear(ModelContract):
+    model = Linear()
+
+
+class TestTrees(ModelContract):
+    model = Trees(threads=1)
+
+
+class TestMlp(ModelContract):
+    model = Mlp(width=32, blocks=1, steps=120, batch=64)
+
+
+class TestCnn(ModelContract):
+    """Pictures of a grey that is the signal, with a number beside them."""
+
+    model = Cnn(widths=(8, 8, 16), steps=60, batch=64, size=28, augment=0.0, precision="float32")
+    rows = 200
+
+    def columns(self) -> dict[str, Column]:
+        return {"picture": Image(height=8, width=8, channels=1), "noise": Number()}
+
+    def batch(self, signal_N: NDArray[np.float64], rng: np.random.Generator) -> Batch:
+        grey_N = np.clip(128 + 40 * signal_N, 0, 255)[:, None, None]
+        pictures = np.clip(grey_N + rng.normal(0, 10, (len(signal_N), 8, 8)), 0, 255).astype(np.uint8)
+        return {"picture": list(pictures), "noise": rng.normal(size=len(signal_N)).tolist()}
+
+    def strange(self) -> Batch:
+        picture: Any = {"shape": [8, 8, 1], "uint8": base64.b64encode(bytes(64)).decode()}
+        assert picture
+        return {"picture": [None, np.zeros((8, 8), dtype=np.uint8), np.full((8, 8), 255, dtype=np.uint8)], "noise": [None, 1e30, -1e30]}

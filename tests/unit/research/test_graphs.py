@@ -1,0 +1,82 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fermion.columns.output import Probability, Value
+from fermion.core.errors import FermionError
+from fermion.research.blocks import ConvNet, ConvNormAct, Facts, Pixels
+from fermion.research.graphs import Net, folded, run_onnx
+from fermion.research.model import Export
+
+KIND = Probability(target="kind", array="probabilities:kind", classes=("a", "b", "c"))
+SIZE = Value(target="size", array="value:size")
+
+
+def arrays(count: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(count, 2)).astype(np.float32)
+    numbers[::3] = np.nan
+    return {
+        "image.pixels": rng.integers(0, 256, (count, 10, 8, 3)).astype(np.uint8),
+        "numbers": numbers,
+        "codes": rng.integers(0, 4, (count, 1)),
+    }
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = ConvNet("image.pixels", 3, (4, 6, 8), True, (KIND, SIZE), Pixels([0.5] * 3, [0.2] * 3, (16, 12)), None, Facts([0.0] * 2, [1.0] * 2, [4]))
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.running_mean.normal_()
+                part.running_var.uniform_(0.5, 2)
+    return Net(module, (KIND, SIZE), arrays(50))
+
+
+@pytest.fixture(scope="module")
+def export(net: Net) -> Export:
+    return net.export()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_the_graph_answers_as_the_net_does_for_any_number_of_rows(net: Net, export: Export, count: int) -> None:
+    want, got = net.run(arrays(count)), run_onnx(export.graphs["model"], arrays(count))
+    assert want[KIND.array].shape == (count, 3)
+    assert want[SIZE.array].shape == (count,)
+    for name in want:
+        np.testing.assert_allclose(got[name], want[name], atol=1e-5, strict=True)
+
+
+def test_the_names_are_those_of_the_arrays(export: Export) -> None:
+    (step,) = export.steps
+    assert set(step.reads) == {"image.pixels", "numbers", "codes"}
+    assert step.writes == (KIND.array, SIZE.array)
+
+
+def test_nothing_of_this_machine_is_inside_and_nothing_is_printed(net: Net, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder) -> None:
+    graph = net.export().graphs["model"]
+    assert b".py" not in graph
+    assert b"BatchNormalization" not in graph
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+def test_a_graph_that_answers_something_else_is_refused(net: Net) -> None:
+    strict = Net(net.answer.net, net.outputs, net.examples, tolerance=-1.0)
+    with pytest.raises(FermionError, match="largest difference from the net must be at most -1"):
+        strict.export()
+
+
+def test_folding_changes_no_answer_and_leaves_the_net_alone() -> None:
+    block = ConvNormAct(2, 3)
+    assert isinstance(block.norm, nn.BatchNorm2d)
+    block.norm.running_mean = torch.tensor([0.1, -0.2, 0.3])
+    block.norm.running_var = torch.tensor([0.5, 2.0, 1.5])
+    x = torch.rand(2, 2, 5, 5)
+    torch.testing.assert_close(folded(block.eval())(x), block(x))
+    assert isinstance(block.norm, nn.BatchNorm2d)
