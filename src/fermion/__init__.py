@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from fermion.cloud.client import Client
     from fermion.practice.easy import fit, load, serve
 
-_WHERE = {"fit": "fermion.practice.easy", "load": "fermion.practice.easy", "serve": "fermion.practice.easy", "Client": "fermion.cloud.client"}
+_WHERE = {
+    "fit": "fermion.practice.easy",
+    "load": "fermion.practice.easy",
+    "serve": "fermion.practice.easy",
+    "Client": "fermion.cloud.client",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -84,7 +84,7 @@ def predict(known: Namespace) -> int:
 
     bundle = bundles.open(bundle_path(known.bundle))
     if known.json and known.output is None:
-        raise UsageError("the output", rule="a file, with --json", given=Told("none"), remedy="Name one, for example answers.csv.")
+        raise UsageError("the output", rule="a file, with --json", given=known.output, remedy="Name one, for example answers.csv.")
     rows = predict_file(bundle, Path(known.input), None if known.output is None else Path(known.output))
     if known.json:
         print_json({"bundle_id": bundle.id, "rows": rows, "output": known.output})
@@ -99,7 +99,8 @@ def serve(known: Namespace) -> int:
     from fermion.practice.project import near_project, served
 
     bundle, settings = served(known.bundle or near_project(), known.settings)
-    return server.serve(bundle, settings)
+    server.serve(bundle, settings)
+    return 0
 
 
 def show(known: Namespace) -> int:

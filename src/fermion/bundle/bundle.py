@@ -172,8 +172,8 @@ def write(
 ) -> Bundle:
     """Write a bundle so that either all of it is there or nothing: into a new folder beside, which is then renamed.
 
-    `folder` may be a function of the bundle's id. `manifest.files` is filled in, and `needs` completed. An equal bundle that is already there is left
-    alone, another is replaced.
+    `folder` may be a function of the bundle's id. `manifest.files` is filled in, and `needs` completed. An equal bundle that is
+    already there is left alone, another is replaced.
 
     Raises:
         BundleError: a part breaks the rules of the format, the disk is full, or something that is no bundle is in the way; nothing

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from fermion.bundle.runtime import Runtime
 from fermion.columns.column import Arrays, Batch, Values
+from fermion.columns.output import Output, Probability
 from fermion.columns.request import Requests
 from fermion.columns.schema import Schema
 from fermion.core.errors import BundleError, FermionError, Told
@@ -23,8 +24,8 @@ class Expected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One output's array, equal within atol + rtol * |y|."""
 
     values: list[Any]
-    atol: float = 1e-5
-    rtol: float = 1e-5
+    atol: Annotated[float, Meta(ge=0)] = 1e-5
+    rtol: Annotated[float, Meta(ge=0)] = 1e-5
     batch_dependent: bool = False
 
 
@@ -36,13 +37,20 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @classmethod
     def of(cls, runtime: Runtime, batch: Mapping[str, Values]) -> Golden:
-        """Rows answered by this runtime, each alone: an answer must not depend on its neighbours."""
+        """Rows answered by this runtime, each alone: an answer must not depend on its neighbours.
+
+        Raises:
+            BundleError: no rows or more than 32, or an answer that is not a finite number.
+        """
         columns = {field.name: [field.column.plain(value) for value in batch[field.name]] for field in runtime.schema.fields}
         golden = cls(columns=columns, outputs={})
         rows = golden.batch(runtime.requests)
         count = len(next(iter(rows.values())))
+        if not 1 <= count <= MOST:
+            raise BundleError("the golden rows", rule=f"1 to {MOST}", given=count, remedy="Choose some that nothing was fitted on.")
         alone = [runtime.arrays({name: values[row : row + 1] for name, values in rows.items()}) for row in range(count)]
         arrays = {array: np.concatenate([one[array] for one in alone]) for array in alone[0]}
+        _check_finite(arrays)
         return cls(columns=columns, outputs={name: Expected(values=array.tolist()) for name, array in arrays.items()})
 
     def __len__(self) -> int:
@@ -78,20 +86,42 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if want.shape != got.shape:
                 found[name] = float("inf")
                 continue
-            ratio = np.abs(got - want) / (expected.atol + expected.rtol * np.abs(want))
+            with np.errstate(divide="ignore", invalid="ignore"):  # where both tolerances are 0
+                ratio = np.where(got == want, 0.0, np.abs(got - want) / (expected.atol + expected.rtol * np.abs(want)))
             found[name] = float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
         return found
 
 
-def read(data: bytes, schema: Schema) -> Golden:
+def read(data: bytes, schema: Schema, outputs: Sequence[Output]) -> Golden:
     """golden.json from its bytes.
 
     Raises:
-        BundleError: it is none, or its rows do not fit the schema.
+        BundleError: it is none, or its rows and answers do not fit the schema and the outputs.
     """
     try:
         golden = msgspec.json.decode(data, type=Golden)
-        golden.batch(Requests(schema))
-    except (msgspec.DecodeError, FermionError) as bad:
-        raise BundleError(NAME, rule="rows of this bundle's schema with their outputs", given=Told(str(bad))) from None
+        rows = len(next(iter(golden.batch(Requests(schema)).values())))
+        want = {output.array: (rows, len(output.classes)) if isinstance(output, Probability) else (rows,) for output in outputs}
+        given = {name: array.shape for name, array in golden.arrays().items()}
+    except (msgspec.DecodeError, FermionError, ValueError, TypeError) as bad:
+        rule = "rows of this bundle's schema with their outputs"
+        raise BundleError(NAME, rule=rule, given=Told(str(bad)), remedy=_AGAIN) from None
+    if not 1 <= rows <= MOST:
+        raise BundleError("the golden rows", rule=f"1 to {MOST}", given=rows, remedy=_AGAIN)
+    if given != want:
+        raise BundleError("the answers to the golden rows", rule=f"of the shapes {want}", given=Told(str(given)), remedy=_AGAIN)
+    _check_finite(golden.arrays())
     return golden
+
+
+def _check_finite(arrays: Arrays) -> None:
+    for name, array in arrays.items():
+        wrong = np.argwhere(~np.isfinite(array))
+        if len(wrong):
+            row = int(wrong[0][0])
+            raise BundleError(
+                f"the answer `{name}` to a golden row", rule="finite numbers", given=array[row].tolist(), remedy=_AGAIN, where=f"row {row}"
+            )
+
+
+_AGAIN = "Write the bundle again from a model that answers every row."

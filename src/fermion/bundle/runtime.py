@@ -133,9 +133,10 @@ class Runtime:
 def _session(name: str, graphs: Mapping[str, bytes], threads: int) -> Any:
     import onnxruntime as ort
 
-    if name not in graphs:
-        raise BundleError("a graph that a step names", rule="in the bundle", given=name, remedy=_AGAIN)
-    graph = graphs[name]
+    try:
+        graph = graphs[name]
+    except KeyError:
+        raise BundleError("a graph that a step names", rule="in the bundle", given=name, remedy=_AGAIN) from None
     scan.check(name, graph)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

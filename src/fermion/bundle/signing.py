@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from fermion.bundle.bundle import Bundle
-from fermion.bundle.placing import replacing
 from fermion.bundle.manifest import SIGNATURE
+from fermion.bundle.placing import replacing
 from fermion.core import lazy
 from fermion.core.errors import BundleError, Told
 
@@ -35,12 +35,19 @@ def new_key() -> bytes:
 def sign(bundle: Bundle, private: bytes) -> Path:
     """Write the signature beside the manifest of a bundle that is a folder.
 
+    Args:
+        private: 32 bytes, from `new_key`.
+
     Raises:
-        BundleError: the bundle is a zip.
+        BundleError: the bundle is a zip, or the key is none.
     """
     if not bundle.path.is_dir():
         raise BundleError("the bundle to sign", rule="a folder", given=str(bundle.path), remedy="Unpack it, sign it, zip it again.")
-    key = _ed25519().Ed25519PrivateKey.from_private_bytes(private)
+    try:
+        key = _ed25519().Ed25519PrivateKey.from_private_bytes(private)
+    except ValueError:
+        given = Told(f"{len(private)} bytes")
+        raise BundleError("the private key", rule="32 bytes", given=given, remedy="Make one with `new_key`.") from None
     signature = Signature(key=key.public_key().public_bytes_raw(), signature=key.sign(bundle.manifest_bytes()))
     target = bundle.path / SIGNATURE
     with replacing(target) as scratch:
@@ -59,15 +66,16 @@ def check(manifest: bytes, signature: bytes, *, expected: bytes | None = None) -
         read = msgspec.json.decode(signature, type=Signature)
         public = _ed25519().Ed25519PublicKey.from_public_bytes(read.key)
     except (msgspec.DecodeError, ValueError) as bad:
-        raise BundleError("the signature", rule="an ed25519 key and signature", given=Told(str(bad))) from None
+        remedy = "Sign the bundle again, or remove the file `signature`."
+        raise BundleError("the signature", rule="an ed25519 key and signature", given=Told(str(bad)), remedy=remedy) from None
     invalid = lazy.load("cryptography.exceptions", extra="cloud").InvalidSignature
     try:
         public.verify(read.signature, manifest)
     except invalid:
-        raise BundleError(
-            "the signature", rule="made over this manifest", given=Told("another signature"), remedy="Do not use it."
-        ) from None
+        remedy = "Do not use the bundle: it is not what was signed."
+        raise BundleError("the signature", rule="made over this manifest", given=Told("another signature"), remedy=remedy) from None
     name = base64.b64encode(read.key).decode()
     if expected is not None and read.key != expected:
-        raise BundleError("the key that signed", rule="the expected one", given=name)
+        rule = base64.b64encode(expected).decode()
+        raise BundleError("the key that signed", rule=rule, given=Told(name), remedy="Do not use the bundle: someone else signed it.")
     return name

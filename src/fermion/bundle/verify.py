@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -17,12 +16,15 @@ from msgspec import Struct
 
 from fermion.bundle import bundle as bundles
 from fermion.bundle import manifest as manifests
+from fermion.bundle import profile as profiles
 from fermion.bundle import signing
 from fermion.bundle.bundle import Bundle
+from fermion.bundle.profile import Profile
 from fermion.core.errors import BundleError, FermionError, Told
 
 # What tells that an extra of the package is installed.
 _EXTRAS = {"media": "PIL"}
+_PATIENCE = 600
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -54,8 +56,12 @@ def verify(path: str | Path) -> list[Check]:
 
 def verify_fresh(path: str | Path) -> list[Check]:
     """The same in a new interpreter, where nothing of this process can help."""
-    command = [sys.executable, "-m", "fermion.bundle.verify", str(Path(path).resolve())]
-    done = subprocess.run(command, capture_output=True, timeout=600, check=False)
+    # -P: a numpy.py in the working directory must not be taken for numpy.
+    command = [sys.executable, "-P", "-m", "fermion.bundle.verify", str(Path(path).absolute())]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return [Check(name="fresh process", ok=False, detail=f"no answer within {_PATIENCE} s")]
     try:
         return msgspec.json.decode(done.stdout, type=list[Check])
     except msgspec.DecodeError:
@@ -69,37 +75,35 @@ def _files(bundle: Bundle) -> str:
     known = {manifests.NAME, manifests.SIGNATURE, *bundle.manifest.files}
     strangers = [name for name in bundle.files.names() if name not in known]
     if strangers:
-        raise BundleError(
-            "the files of a bundle", rule="those of its manifest", given=Told(", ".join(strangers[:5])), remedy="Move others beside it."
-        )
+        remedy = "Move others beside it, or write the bundle again."
+        raise BundleError("the files of a bundle", rule="those of its manifest", given=Told(", ".join(strangers[:5])), remedy=remedy)
     total = sum(entry.size for entry in bundle.manifest.files.values())
     return f"{len(bundle.manifest.files)} files, {total / 1e6:.2f} MB, digests right"
 
 
 def _needs(bundle: Bundle) -> str:
-    for extra in bundle.manifest.needs:
-        if extra in _EXTRAS and importlib.util.find_spec(_EXTRAS[extra]) is None:
-            # Golden rows of images are arrays: a bundle verifies without its decoders, and says what serving wants.
-            return f"serving encoded files needs: pip install 'fermion[{extra}]'"
-    for package, version in bundle.manifest.packages.items():
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            raise BundleError(
-                f"the package {package}", rule="installed", given=Told("no such package"), remedy=f"Run: pip install '{package}=={version}'"
-            ) from None
-    return ", ".join((*bundle.manifest.needs, *bundle.manifest.packages)) or "the base install"
+    manifest = bundle.manifest
+    undeclared = set(manifest.schema.needs) - set(manifest.needs)
+    if undeclared:
+        remedy = "Write the bundle again."
+        raise BundleError("the extras that its columns need", rule="declared in `needs`", given=sorted(undeclared), remedy=remedy)
+    if missing := manifests.missing_packages(manifest.packages):
+        remedy = f"Run: pip install {' '.join(repr(one) for one in missing)}"
+        raise BundleError("the packages of its columns", rule="installed", given=Told(f"no {', '.join(missing)}"), remedy=remedy)
+    absent = [extra for extra in manifest.needs if extra in _EXTRAS and importlib.util.find_spec(_EXTRAS[extra]) is None]
+    if absent:
+        # Golden rows of images are arrays: a bundle verifies without its decoders, and says what serving wants.
+        return f"serving encoded files needs: pip install 'fermion[{','.join(absent)}]'"
+    return ", ".join((*manifest.needs, *manifest.packages)) or "the base install"
 
 
 def _graphs(bundle: Bundle) -> str:
     bundle.runtime()
-    return f"{len(bundle.graphs())} graphs, {len(bundle.manifest.steps)} steps"
+    return f"{sum(name.startswith('graphs/') for name in bundle.manifest.files)} graphs, {len(bundle.manifest.steps)} steps"
 
 
 def _golden(bundle: Bundle) -> str:
     runtime, golden = bundle.runtime(), bundle.golden()
-    if not len(golden):
-        raise BundleError("the golden rows", rule="at least one", given=Told("none"))
     batch = golden.batch(runtime.requests)
     together = golden.differences(runtime.arrays(batch))
     alone = [
@@ -111,15 +115,21 @@ def _golden(bundle: Bundle) -> str:
         apart = max(one[name] for one in alone)
         worst = max(worst, apart, 0.0 if expected.batch_dependent else together[name])
     if worst > 1.0:
-        raise BundleError(
-            "the golden rows", rule="answered within their tolerances", given=Told(f"a difference of {worst:.3g} times the tolerance")
-        )
+        given = Told(f"a difference of {worst:.3g} times the tolerance")
+        remedy = "Compare the versions of onnxruntime here and in the manifest's provenance; `atol` and `rtol` stand in golden.json."
+        raise BundleError("the golden rows", rule="answered within their tolerances, alone and together", given=given, remedy=remedy)
     return f"{len(golden)} rows, largest difference {worst:.2g} of the tolerance"
 
 
 def _profile(bundle: Bundle) -> str:
-    profile = msgspec.json.decode(bundle.read("profile.json"))
-    return f"{len(profile.get('inputs', {}))} inputs, {len(profile.get('outputs', {}))} outputs"
+    try:
+        profile = msgspec.json.decode(bundle.read(profiles.NAME), type=Profile)
+    except msgspec.DecodeError as bad:
+        raise BundleError(profiles.NAME, rule="sketches by name", given=Told(str(bad)), remedy=manifests.COPY_AGAIN) from None
+    if set(profile.inputs) != set(bundle.manifest.schema.names):
+        rule = f"about every input: {', '.join(bundle.manifest.schema.names[:12])}"
+        raise BundleError(profiles.NAME, rule=rule, given=sorted(profile.inputs), remedy="Write the bundle again.")
+    return f"{len(profile.inputs)} inputs, {len(profile.outputs)} outputs"
 
 
 def _signature(bundle: Bundle) -> str:

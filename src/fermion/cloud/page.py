@@ -46,11 +46,11 @@ def curl(url: str, example: dict[str, Any] | None) -> str:
     """The command that sends the example row.
 
     >>> print(curl("http://127.0.0.1:8080", {"age": 20}))
-    curl http://127.0.0.1:8080/v1/predict --json '{"rows":[{"age":20}]}'
+    curl http://127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{"rows":[{"age":20}]}'
     """
     body = msgspec.json.encode({"rows": [example or {}]}).decode()
     sent = "@request.json" if len(body) > LONGEST else "'" + body.replace("'", "'\\''") + "'"
-    return f"curl {url}/v1/predict --json {sent}"
+    return f"curl {url}/v1/predict -H 'content-type: application/json' -d {sent}"
 
 
 def _link(method: str, path: str) -> str:

@@ -43,7 +43,7 @@ class Category(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     def fit(self, values: Values) -> Category:
         counts = Counter(level for level in _levels(values) if level is not None)
-        ranked = sorted(counts, key=lambda level: (-counts[level], str(level)))
+        ranked = sorted(counts, key=lambda level: (-counts[level], str(level), type(level).__name__))
         return Category(levels=tuple(ranked[: self.most]), most=self.most)
 
     def encode(self, values: Values) -> tuple[NDArray[np.int64]]:
@@ -52,7 +52,9 @@ class Category(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         return (np.fromiter((codes.get(level, UNSEEN) for level in _levels(values)), np.int64, len(values)),)
 
     def plain(self, value: object) -> object:
-        return _levels([value])[0]
+        alone = np.empty(1, dtype=object)  # an array, as the tables whose values these are: 3.0 beside nulls is the level 3
+        alone[0] = value
+        return _levels(alone)[0]
 
 
 def _levels(values: Values) -> list[str | int | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
+import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -78,9 +79,9 @@ def rejected(values: Values, row: int, rule: str) -> ValueRejected:
 
 
 def is_missing(value: object) -> bool:
-    """None and NaN are one thing.
+    """None, NaN and NaT are one thing, whichever library made them.
 
     >>> is_missing(None), is_missing(float("nan")), is_missing(""), is_missing(0)
     (True, True, False, False)
     """
-    return value is None or (isinstance(value, float) and value != value)
+    return value is None or (isinstance(value, float | np.floating | np.datetime64) and bool(value != value))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -64,14 +65,14 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             height, width, depth = _shape(value, values, row)
             sizes[height, width] += 1
             channels = max(channels, depth)
-            files = files or not isinstance(value, np.ndarray)
+            files = files or isinstance(value, bytes | str | Path)
         pairs = sorted(sizes.elements())
         height, width = pairs[len(pairs) // 2] if pairs else (1, 1)
         return Image(
             height=self.height or height,
             width=self.width or width,
-            channels=self.channels or min(channels, 3),
-            resize=self.resize or len(sizes) > 1 or bool(self.height and self.width and pairs and (self.height, self.width) != pairs[0]),
+            channels=self.channels or (1 if channels == 1 else 3),
+            resize=self.resize or any(size != (self.height or height, self.width or width) for size in sizes),
             files=files,
         )
 
@@ -94,16 +95,11 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         return {"shape": list(pixels.shape), "uint8": base64.b64encode(pixels.tobytes()).decode()}
 
     def _pixels(self, value: Any, values: Values, row: int) -> NDArray[np.uint8]:
-        if isinstance(value, Pixels):
-            if min(value.shape) < 1 or len(value.uint8) != int(np.prod(value.shape)):
-                raise rejected(values, row, f"an image with {'x'.join(map(str, value.shape))} bytes")
-            pixels: NDArray[np.uint8] = np.frombuffer(value.uint8, dtype=np.uint8).reshape(value.shape)
-        elif isinstance(value, bytes | str | Path):
-            pixels = self._decoded(value, values, row)
-        else:
-            pixels = _array(value, values, row)
+        pixels = self._decoded(value, values, row) if isinstance(value, bytes | str | Path) else _array(value, values, row)
         if pixels.shape[2] != self.channels and pixels.shape[2] == 1:
             pixels = np.repeat(pixels, self.channels, axis=2)
+        elif pixels.shape[2] == 4 and self.channels == 3:  # as Pillow turns RGBA into RGB
+            pixels = pixels[..., :3]
         if pixels.shape[2] == self.channels and pixels.shape[:2] != (self.height, self.width) and self.resize:
             pixels = self._resized(pixels)
         if pixels.shape != (self.height, self.width, self.channels):
@@ -126,7 +122,11 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
 
 def _array(value: Any, values: Values, row: int) -> NDArray[np.uint8]:
-    """An array or nested lists -> (H, W, C) uint8."""
+    """An array, nested lists or `Pixels` -> (H, W, C) uint8."""
+    if isinstance(value, Pixels):
+        if min(value.shape) < 1 or len(value.uint8) != math.prod(value.shape):
+            raise rejected(values, row, f"an image with {'x'.join(map(str, value.shape))} bytes")
+        value = np.frombuffer(value.uint8, dtype=np.uint8).reshape(value.shape)
     rule = "a uint8 array of height x width (x channels), numbers from 0 to 255"
     try:
         pixels = np.asarray(value)

@@ -58,6 +58,7 @@ class Number(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return (single_N,)
 
     def plain(self, value: object) -> object:
+        self.encode([value])
         x = read_numbers([value])[0]
         return None if np.isnan(x) else value if isinstance(value, int) else float(x)
 

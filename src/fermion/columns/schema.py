@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Arrays, Batch, Column, Slot, Values
+from fermion.columns.column import Arrays, Batch, Column, Slot, Values, is_missing
 from fermion.columns.number import Number
 from fermion.core import registry
 from fermion.core.errors import DataError, Told, ValueRejected, did_you_mean
@@ -243,6 +243,7 @@ class Encoder:
 
 
 _PLAIN = {float, int, type(None)}
+_PRESENT = {int, str, bool, bytes}  # types without a missing value
 
 
 def missing_rows(values: Values) -> NDArray[np.bool_]:
@@ -255,9 +256,7 @@ def missing_rows(values: Values) -> NDArray[np.bool_]:
         return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iubSU":
         return np.zeros(len(values), dtype=np.bool_)
-    return np.fromiter(
-        (value is None or (isinstance(value, float | np.datetime64) and value != value) for value in values), np.bool_, len(values)
-    )
+    return np.fromiter((value is None or (type(value) not in _PRESENT and is_missing(value)) for value in values), np.bool_, len(values))
 
 
 def batch_of(rows: Iterable[Mapping[str, object]], names: Iterable[str]) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from msgspec import Struct
@@ -13,7 +13,7 @@ from fermion.columns.column import Slot, Values, is_missing, rejected
 
 RULE = 'a date or time as ISO 8601 text ("2026-03-01T12:00:00") or null'
 DAY = 86_400.0
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
 
 Part = Literal["elapsed", "hour", "weekday", "day", "yearday"]
 ALL: tuple[Part, ...] = ("elapsed", "hour", "weekday", "day", "yearday")
@@ -60,12 +60,16 @@ class Time(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         return tuple(_part(part, seconds_N, self.origin).astype(np.float32) for part in self.parts)
 
     def plain(self, value: object) -> object:
-        seconds = float(self._seconds([value])[0])
+        seconds = self._second(value, [value], 0)
         if seconds != seconds:
             return None
-        if self.unit is not None:
+        if isinstance(value, str | int | float):
             return value.item() if isinstance(value, np.generic) else value
-        return (_EPOCH + dt.timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
+        if isinstance(value, np.number):
+            return value.item()
+        if self.unit is not None:  # a moment of some library, where requests hold numbers
+            return seconds * _PER_SECOND[self.unit]
+        return value.isoformat() if isinstance(value, dt.date) else str(np.datetime64(cast("Any", value), "us"))
 
     def _seconds(self, values: Values) -> NDArray[np.float64]:
         """Values -> (N,) float64 seconds since 1970 in UTC, NaN where missing."""
@@ -83,11 +87,11 @@ class Time(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         if is_missing(value):
             return np.nan
         if isinstance(value, np.datetime64):
-            return np.nan if np.isnat(value) else float(value.astype("datetime64[us]").astype(np.int64)) / 1e6
+            return float(value.astype("datetime64[us]").astype(np.int64)) / 1e6
         if self.unit is not None:
             if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not abs(value) < 1e17:
                 raise rejected(values, row, f"a number of {self.unit} since 1970 or null")
-            return float(value) / {"s": 1.0, "ms": 1e3, "us": 1e6}[self.unit]
+            return float(value) / _PER_SECOND[self.unit]
         if isinstance(value, str):
             try:
                 value = dt.datetime.fromisoformat(value)

@@ -53,10 +53,14 @@ class FermionError(Exception):
 
 
 class SpecError(FermionError):
+    """The project file, or an argument that changes it, is wrong."""
+
     code, exit_status = "spec", 2
 
 
 class UsageError(FermionError):
+    """A command or a call is wrong."""
+
     code, exit_status = "usage", 2
 
 
@@ -67,30 +71,44 @@ class MissingExtra(FermionError):
 
 
 class DataError(FermionError):
+    """The data are wrong, or not what the model was trained for."""
+
     code, exit_status = "data", 2
 
 
 class ValueRejected(DataError):
+    """One value does not fit its column; `where` is its row."""
+
     code = "value"
 
 
 class BundleError(FermionError):
+    """An artefact is broken, altered or too new."""
+
     code = "bundle"
 
 
 class StoreError(FermionError):
+    """Something could not be stored or found."""
+
     code = "store"
 
 
 class TagMoved(StoreError):
+    """A tag was not where the caller last saw it: someone else moved it."""
+
     code = "tag-moved"
 
 
 class NotReached(FermionError):
+    """The work was done, and a requirement was missed."""
+
     code = "not-reached"
 
 
 class Stopped(FermionError):
+    """The user stopped it before there was anything to keep."""
+
     code, exit_status = "stopped", 130
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean, shortened
+from fermion.data.duplicates import first_equal
 from fermion.data.split import OUT, TEST, TRAIN, Marks
 from fermion.data.table import Table
 
@@ -171,13 +172,13 @@ def _of_target(table: Table, target: str, codes_N: NDArray[np.int8], classes: bo
             else "Leave these rows out: `data.drop_unlabelled: true`.",
         )
     if classes:
-        yield from _of_classes(table.series(target), target, codes_N)
+        yield from _of_classes(table.series(target), ~missing_N, target, codes_N)
 
 
-def _of_classes(series: pl.Series, target: str, codes_N: NDArray[np.int8]) -> Iterator[Finding]:
+def _of_classes(series: pl.Series, known_N: NDArray[np.bool_], target: str, codes_N: NDArray[np.int8]) -> Iterator[Finding]:
     import polars as pl
 
-    rows = pl.DataFrame({"class": series, "trained": codes_N == TRAIN, "row": np.arange(len(series))}).filter(~pl.col("class").is_null())
+    rows = pl.DataFrame({"class": series, "trained": codes_N == TRAIN, "row": np.arange(len(series))}).filter(pl.Series(known_N))
     classes = rows.group_by("class").agg(pl.len().alias("rows"), pl.col("trained").any(), pl.col("row").min()).sort("row")
     once = classes.filter(pl.col("rows") == 1)
     if once.height:
@@ -326,7 +327,7 @@ def _duplicates(table: Table, codes_N: NDArray[np.int8]) -> Iterator[Finding]:
     frame = table.frame
     for name in table.paths:  # two files may hold one picture
         frame = frame.with_columns(pl.Series(name, table.contents(name), dtype=pl.String))
-    first_N, first_in_part_N = _first_equal(frame, codes_N)
+    first_N, first_in_part_N = first_equal(frame, codes_N)
     within = np.flatnonzero(first_in_part_N != np.arange(len(codes_N)))
     if within.size:
         yield _finding(
@@ -354,54 +355,6 @@ def _duplicates(table: Table, codes_N: NDArray[np.int8]) -> Iterator[Finding]:
             rows=hit,
             remedy="Drop repeated rows, or keep what belongs together in one part: `split: {by: group, column: COLUMN}`.",
         )
-
-
-def _first_equal(frame: pl.DataFrame, codes_N: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each row the first row that equals it, in the order train, validation, test; and the first within its part.
-
-    Rows are found by a 64-bit hash and then compared value by value, so a collision is never reported.
-    """
-    import polars as pl
-
-    hash_N = pl.DataFrame([_hashable(series) for series in frame]).hash_rows(seed=0).to_numpy()
-    order = np.lexsort((codes_N, hash_N))
-    sorted_N, parts_N = hash_N[order], codes_N[order]
-    fresh = np.concatenate([[True], sorted_N[1:] != sorted_N[:-1]])
-    fresh_in_part = fresh | np.concatenate([[True], parts_N[1:] != parts_N[:-1]])
-    firsts: list[NDArray[np.int64]] = []
-    for starts in (fresh, fresh_in_part):
-        first_N = np.empty(len(order), dtype=np.int64)
-        first_N[order] = order[np.flatnonzero(starts)[np.cumsum(starts) - 1]]
-        rows = np.flatnonzero(first_N != np.arange(len(order)))
-        differ = rows[~_rows_equal(frame, rows, first_N[rows])]
-        first_N[differ] = differ
-        firsts.append(first_N)
-    return firsts[0], firsts[1]
-
-
-def _hashable(series: pl.Series) -> pl.Series:
-    """Pictures as one number each, sum(a_i x_i) modulo 2**64 over their bytes in words: ten times faster than value by value."""
-    import polars as pl
-
-    if not isinstance(series.dtype, pl.Array) or series.null_count():
-        return series
-    array = np.ascontiguousarray(series.to_numpy())
-    bytes_NB = array.reshape(len(array), -1).view(np.uint8)
-    spare = -bytes_NB.shape[1] % 8
-    factors_W = np.random.default_rng(0).integers(1, 2**63, (bytes_NB.shape[1] + spare) // 8, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    sums = [np.empty(0, dtype=np.uint64)]
-    for start in range(0, len(bytes_NB), 4096):
-        words_BW = np.pad(bytes_NB[start : start + 4096], [(0, 0), (0, spare)]).view(np.uint64)
-        sums.append((words_BW * factors_W).sum(axis=1, dtype=np.uint64))
-    return pl.Series(series.name, np.concatenate(sums))
-
-
-def _rows_equal(frame: pl.DataFrame, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
-    equal_N = np.ones(len(left), dtype=np.bool_)
-    if left.size:
-        for series in frame:
-            equal_N &= series.gather(left).eq_missing(series.gather(right)).to_numpy()
-    return equal_N
 
 
 def _listed(classes: Sequence[object]) -> str:

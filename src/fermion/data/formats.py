@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 BLOCK = 1 << 24  # bytes at a time
+HEADER = 1 << 20  # bytes in which the header lies
 SNIFFED = 10_000  # rows whose types are tried first
 QUOTE, NEWLINE = ord('"'), ord("\n")
 
@@ -49,18 +50,22 @@ def read_csv(path: Path, *, separator: str = ",") -> pl.DataFrame:
     data = _text(path)
     if not data.strip():
         raise DataError("a csv file", rule="a header and rows", given=Told("an empty file"), where=str(path))
-    data = data.rstrip(b"\r\n") + b"\n" if data.endswith((b"\n\n", b"\n\r\n")) else data
-    header = next(csv.reader(io.StringIO(data[: BLOCK // 16].decode(errors="ignore")), delimiter=separator))
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
+    if b"\n" not in data and b"\r" in data:
         raise DataError(
-            "the columns", rule="named differently", given=Told(f"`{twice[0]}` {header.count(twice[0])} times"), where=f"{path}:1"
+            "a csv file",
+            rule="lines that end in \\n or \\r\\n",
+            given=Told("lines that end in \\r, as old Macs wrote them"),
+            remedy=f"Convert it: tr '\\r' '\\n' < {path.name} > new-{path.name}",
+            where=str(path),
         )
-    if len(header) > 1:
-        _refuse_ragged(data, separator, len(header), path)
+    data = data.rstrip(b"\r\n") + b"\n" if data.endswith((b"\n\n", b"\n\r\n")) else data
     try:
+        header = _header(data, separator)
+        _refuse_header(header, separator, path)
+        if len(header) > 1:
+            _refuse_ragged(data, separator, len(header), path)
         return _parsed(data, separator)
-    except pl.exceptions.PolarsError as failed:
+    except (pl.exceptions.PolarsError, csv.Error) as failed:
         raise DataError(
             "a csv file",
             rule="readable: fields apart by one separator, quotes only around whole fields and doubled inside them",
@@ -174,6 +179,29 @@ def _text(path: Path) -> bytes:
             where=str(path) if wide else f"{path}:{line}",
         ) from None
     return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _header(data: bytes, separator: str) -> list[str]:
+    return next(csv.reader(io.StringIO(data[:HEADER].decode(errors="ignore"), newline=""), delimiter=separator))
+
+
+def _refuse_header(header: list[str], separator: str, path: Path) -> None:
+    twice = sorted({name for name in header if header.count(name) > 1})
+    other = next((sign for sign in ";\t|," if len(header) == 1 and sign != separator and sign in header[0]), "")
+    if twice:
+        rule, given, remedy = "named differently", f"`{twice[0]}` {header.count(twice[0])} times", "Rename one of them in the first line."
+    elif not header or "" in header:
+        rule, given = "named in the first line", f"no name for number {header.index('') + 1}" if header else "an empty line"
+        remedy = "Write one; pandas leaves its index out with to_csv(index=False)."
+    elif other:
+        rule, given, remedy = (
+            f"separated by {separator!r}",
+            f"{other!r} in {shown(header[0])}",
+            "Write it with commas, or name it .tsv if these are tabs.",
+        )
+    else:
+        return
+    raise DataError("the columns", rule=rule, given=Told(given), remedy=remedy, where=f"{path}:1")
 
 
 def _refuse_ragged(data: bytes, separator: str, width: int, path: Path) -> None:

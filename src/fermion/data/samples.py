@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -134,12 +133,3 @@ def _with_classes(name: str, target: str) -> Table:
     data = _packaged(name)
     classes = [str(label) for label in data.target_names]
     return Table.of(dict[str, Any](_features(data)) | {target: [classes[code] for code in data.target]})
-
-
-def options_of(name: str) -> Mapping[str, object]:
-    """The options of a sample with their defaults.
-
-    >>> options_of("card-transactions")["days"]
-    90
-    """
-    return {field.name: field.default for field in msgspec.structs.fields(SAMPLES[name])}  # type: ignore[arg-type]

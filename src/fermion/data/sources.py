@@ -127,9 +127,10 @@ def _files(paths: list[Path], source: str, where: str) -> pl.DataFrame:
     alike = [frame.select(_untyped_where_empty(frame, name) for name in first.columns) for frame in frames]
     for name in first.columns:
         kinds = {path: frame.schema[name] for path, frame in zip(paths, alike, strict=True) if frame.schema[name] != pl.Null}
-        if len({"number" if kind.is_numeric() else "time" if kind.is_temporal() else kind for kind in kinds.values()}) > 1:
+        sorts = {path: "number" if kind.is_numeric() else "time" if kind.is_temporal() else str(kind) for path, kind in kinds.items()}
+        if len(set(sorts.values())) > 1:
             one = next(iter(kinds))
-            other = next(path for path, kind in kinds.items() if kind != kinds[one])
+            other = next(path for path, sort in sorts.items() if sort != sorts[one])
             raise DataError(
                 f"column `{name}`",
                 rule=f"of one type in all files ({kinds[one]} in {one.name})",

@@ -191,12 +191,12 @@ def _whole(share: float, rows: int) -> int:
 
 def _by_strata(strata_N: NDArray[np.int64], test: float, validation: float, rng: np.random.Generator) -> Codes:
     n = len(strata_N)
-    count_K = np.bincount(strata_N)
+    count_K = np.bincount(strata_N, minlength=1)
     test_K = _shares_of(count_K, np.maximum(count_K - 1, 0), _whole(test, n), test, rng)
     validation_K = _shares_of(count_K, np.maximum(count_K - 1 - test_K, 0), _whole(validation, n), validation, rng)
     shuffled = rng.permutation(n)
     order = shuffled[np.argsort(strata_N[shuffled], kind="stable")]
-    first_K = np.concatenate([[0], np.cumsum(count_K)[:-1]])
+    first_K = np.cumsum(count_K) - count_K
     place_N = np.arange(n) - np.repeat(first_K, count_K)
     test_N, until_N = np.repeat(test_K, count_K), np.repeat(test_K + validation_K, count_K)
     codes = np.empty(n, dtype=np.int8)
@@ -233,10 +233,11 @@ def _by_group(series: pl.Series, test: float, validation: float, rng: np.random.
         )
     wanted = {TEST: _whole(test, len(group_N)), VALIDATION: _whole(validation, len(group_N))}
     best_G, best_miss = np.zeros(len(size_G), dtype=np.int8), np.inf
-    for _ in range(1 if len(size_G) > 1000 else 32):  # many small groups fit at once, a few large ones only in a lucky order
+    few = len(size_G) <= 1000
+    for _ in range(32 if few else 1):  # many small groups fit at once, a few large ones only in a lucky order
         part_G, left = np.zeros(len(size_G), dtype=np.int8), rng.permutation(len(size_G))
         for part, rows in wanted.items():
-            chosen = _filling(size_G[left], rows, len(left) - (1 + (part == TEST and validation > 0)))
+            chosen = _filling(size_G[left], rows, len(left) - (1 + (part == TEST and validation > 0)), alone=few)
             part_G[left[chosen]] = part
             left = np.delete(left, chosen)
         miss = sum(abs(int(size_G[part_G == part].sum()) - rows) for part, rows in wanted.items())
@@ -245,10 +246,15 @@ def _by_group(series: pl.Series, test: float, validation: float, rng: np.random.
     return best_G[group_N]
 
 
-def _filling(size_G: NDArray[np.int64], wanted: int, most: int) -> NDArray[np.int64]:
-    """Places of groups, at most `most` and at least one, whose sizes add up to nearly `wanted`: first fit, then the best last one."""
+def _filling(size_G: NDArray[np.int64], wanted: int, most: int, *, alone: bool) -> NDArray[np.int64]:
+    """Places of groups, at most `most` and at least one, whose sizes add up to nearly `wanted`: first fit, then the best last one.
+
+    With `alone`, a first group that is a little too large is a try of its own.
+    """
     if not wanted:
         return np.empty(0, dtype=np.int64)
+    if alone and wanted < size_G[0] < 2 * wanted:
+        return np.zeros(1, dtype=np.int64)
     prefix = min(int(np.searchsorted(np.cumsum(size_G), wanted, side="right")), most)
     chosen, missing = list(range(prefix)), wanted - int(size_G[:prefix].sum())
     rest = np.arange(prefix, len(size_G))

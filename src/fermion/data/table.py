@@ -266,7 +266,7 @@ def _series_of_list(name: str, listed: list[Any]) -> pl.Series:
     kinds = {type(value) for value in listed} - {type(None)}
     if kinds and all(issubclass(kind, np.ndarray) for kind in kinds):
         shapes = {value.shape for value in listed if value is not None}
-        if len(shapes) > 1 or None in listed or len({value.dtype for value in listed}) > 1:
+        if len(shapes) > 1 or any(value is None for value in listed) or len({value.dtype for value in listed}) > 1:
             raise _mixed(name, Told(f"arrays of {len(shapes)} shapes, or with gaps"), rule="arrays of one shape and type")
         return pl.Series(name, _storable(np.stack(listed)))
     if float in kinds and kinds - {float, int}:  # NaN is how pandas writes a gap between texts
@@ -278,8 +278,9 @@ def _series_of_list(name: str, listed: list[Any]) -> pl.Series:
         return pl.Series(name, listed, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         first = next((type(value) for value in listed if value is not None), type(None))
-        odd = next((row for row, value in enumerate(listed) if value is not None and type(value) is not first), 0)
-        raise _mixed(name, Told(f"{type(listed[odd]).__name__} in row {odd} after {first.__name__}")) from None
+        odd = next((row for row, value in enumerate(listed) if value is not None and type(value) is not first), None)
+        given = listed if odd is None else Told(f"{type(listed[odd]).__name__} in row {odd} after {first.__name__}")
+        raise _mixed(name, given) from None
 
 
 def _python(value: Any) -> Any:

@@ -54,7 +54,8 @@ class NumberSketch(Struct, frozen=True, kw_only=True, tag="number", tag_field="k
         x = _present(values)
         edges: tuple[float, ...] = ()
         if len(x):
-            inner = np.unique(np.quantile(x, np.linspace(0, 1, bins + 1)[1:], method="inverted_cdf"))
+            ends = np.arange(1, bins + 1) * len(x)
+            inner = np.unique(np.sort(x)[-(-ends // bins) - 1])
             below = float(np.nextafter(x.min(), -np.inf))
             edges = (max(below, -_HUGE), *(float(edge) for edge in inner))
         centre = float(np.median(x)) if len(x) else 0.0
@@ -218,12 +219,18 @@ def _shares(counts: tuple[int, ...], *, smooth: float) -> Floats:
 
 def _present(values: Sequence[float | None] | NDArray[Any]) -> Floats:
     """What is there, as float64 cut to +-1e100; text is no number, even "3"."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        array = np.empty((0, 0))
+    if array.ndim != 1:
+        raise DataError("a value", rule="a number", given=values)
     if array.dtype.kind == "O":
-        array = np.array([math.nan if value is None else _number(value, row) for row, value in enumerate(array.tolist())], np.float64)
+        cells: Sequence[object] = array.tolist()
+        array = np.array([math.nan if value is None else _number(value, row) for row, value in enumerate(cells)], np.float64)
     elif array.dtype.kind not in "biuf" and array.size:
         raise DataError("a value", rule="a number", given=array.flat[0].item())
-    array = array.astype(np.float64).ravel()
+    array = array.astype(np.float64)
     return np.clip(array[~np.isnan(array)], -_HUGE, _HUGE)
 
 

@@ -141,8 +141,8 @@ def _table(data: Any) -> Table:
     return sources.read(str(data), folder=Path.cwd()) if isinstance(data, str | Path) else Table.of(data)
 
 
-def serve(path: str | Path, **settings: Any) -> int:
-    """Serve a bundle over HTTP until SIGTERM or Ctrl-C: `serve("model.zip", port=9000)`. Returns the exit code.
+def serve(path: str | Path, **settings: Any) -> None:
+    """Serve a bundle over HTTP until SIGTERM or Ctrl-C: `serve("model.zip", port=9000)`.
 
     Raises:
         SpecError: a setting is not one of the section `serve`. UsageError: the port is taken.
@@ -150,4 +150,4 @@ def serve(path: str | Path, **settings: Any) -> int:
     from fermion.cloud import server
 
     found, section = served(path, [f"serve.{name}={value}" for name, value in settings.items()])
-    return server.serve(found, section)
+    server.serve(found, section)

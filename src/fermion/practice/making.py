@@ -83,7 +83,7 @@ def look(table: Table, marks: Marks, spec: Spec) -> list[Finding]:
     """What would spoil a fit or a number."""
     targets = targets_of(spec.data)
     kinds = {target: _has_classes(table, target) for target in targets}
-    return check(table.drop(spec.data.ignore), targets=targets, marks=marks, classification=kinds, accept=spec.checks.accept)
+    return check(table.drop(spec.data.ignore), targets=tuple(targets), marks=marks, classification=kinds, accept=spec.checks.accept)
 
 
 def stop_on(findings: list[Finding]) -> None:

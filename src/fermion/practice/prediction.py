@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fermion.bundle.bundle import Bundle, replacing
+from fermion.bundle.runtime import Runtime
 from fermion.columns.column import Batch
 from fermion.core.errors import UsageError, did_you_mean
 from fermion.data import sources
@@ -28,7 +29,7 @@ def predict_file(bundle: Bundle, source: Path, target: Path | None) -> int:
             "the output file", rule=f"one of {', '.join(SUFFIXES)}", given=target.name, remedy=did_you_mean(target.suffix, SUFFIXES)
         )
     table = sources.read(str(source), folder=Path.cwd(), where=str(source))
-    answers = flat(predict(bundle, table))
+    answers = flat(predict(bundle.runtime(), table))
     frame: Any = Table.of(answers).frame
     if target is None:
         sys.stdout.write(frame.write_csv())
@@ -43,9 +44,8 @@ def predict_file(bundle: Bundle, source: Path, target: Path | None) -> int:
     return len(table)
 
 
-def predict(bundle: Bundle, table: Table) -> Batch:
+def predict(runtime: Runtime, table: Table) -> Batch:
     """The answers for all rows of a table."""
-    runtime = bundle.runtime()
     names = runtime.schema.names
     runtime.schema.check({name: table.values(name) for name in table.names if name in names})
     answers: Batch = {}

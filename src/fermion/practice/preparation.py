@@ -29,9 +29,9 @@ class Learnable(Struct, frozen=True, kw_only=True):
     skipped: dict[str, str]  # columns that are no inputs, and why
 
 
-def targets_of(data: Data) -> tuple[str, ...]:
+def targets_of(data: Data) -> list[str]:
     """The target columns, one or several."""
-    return (data.target,) if isinstance(data.target, str) else data.target
+    return [data.target] if isinstance(data.target, str) else list(data.target)
 
 
 def labelled(table: Table, data: Data, where: str = "") -> Table:

@@ -145,7 +145,6 @@ class ConvNet(nn.Module):
         name: str,
         channels: int,
         widths: Sequence[int],
-        residual: bool,
         outputs: Sequence[Output],
         pixels: Pixels,
         distort: nn.Module | None = None,
@@ -158,7 +157,7 @@ class ConvNet(nn.Module):
             if position >= 2:
                 body.append(nn.MaxPool2d(2))
             body.append(ConvNormAct(widths[position - 1], widths[position]))
-            if position >= 2 and residual:
+            if position >= 2:
                 body.append(Residual(widths[position]))
         self.body = nn.Sequential(*body, GlobalMaxPool())
         self.heads = Heads(widths[-1] + (facts.features if facts else 0), outputs)

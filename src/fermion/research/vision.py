@@ -23,7 +23,6 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
 
     Args:
         widths: channels of the stages; the net sees half the size in the first two, then halves it once per stage.
-        residual: a second convolution beside a shortcut in every stage from the third on.
         steps: batches to train on; 0 chooses by the number of rows.
         batch: rows per step, at most a fifth of the training part.
         lr: peak learning rate of AdamW (biases, normalisations, heads).
@@ -40,7 +39,6 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
-    residual: bool = True
     steps: int = 0
     batch: int = 512
     lr: float = 0.0225
@@ -72,7 +70,6 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 picture.name,
                 channels,
                 self.widths,
-                self.residual,
                 train.outputs,
                 blocks.Pixels(mean, std, self.net_size(height, width)),
                 augment.Distort(augment.Distortion(strength=self.augment), run.seed_for("fit: augment")) if self.augment else None,

@@ -114,13 +114,13 @@ MISTAKES = {
     ),
     "a field in the wrong section": (
         BASE + "target: y\n",
-        "f.yaml:3:1: a section of the project file must be one of name, data, seed, split, checks, model, decide, budget, device, evaluate, "
-        "serve, got `target`. Did you mean `data.target`?",
+        "f.yaml:3:1: a section of the project file must be one of name, data, seed, split, checks, model, decide, budget, device, "
+        "evaluate, serve, got `target`. Did you mean `data.target`?",
     ),
     "a section of a later version": (
         BASE + "monitor: {drift: 0.2}\n",
-        "f.yaml:3:1: a section of the project file must be one of name, data, seed, split, checks, model, decide, budget, device, evaluate, "
-        "serve, got `monitor`.",
+        "f.yaml:3:1: a section of the project file must be one of name, data, seed, split, checks, model, decide, budget, device, "
+        "evaluate, serve, got `monitor`.",
     ),
     "a wrong type": (BASE + "serve:\n  port: http\n", "f.yaml:4:9: `serve.port` must be a whole number from 0 to 65535, got 'http'."),
     "out of range": (BASE + "serve: {port: 65536}\n", "f.yaml:3:15: `serve.port` must be a whole number from 0 to 65535, got 65536."),
@@ -547,7 +547,7 @@ def test_lists_and_pairs_keep_their_types() -> None:
 
 
 def test_importing_it_is_light() -> None:
-    code = "import sys; from fermion.core.spec import Spec, load; print([m for m in ('yaml', 'numpy', 'msgspec.inspect_') if m in sys.modules])"
+    code = "import sys; from fermion.core.spec import Spec, load; print([m for m in ('yaml', 'numpy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 

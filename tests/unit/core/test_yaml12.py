@@ -116,10 +116,10 @@ BAD = {
     "a: {true: 1}": "f:1:5: a key must be text, got `true`. Put it in quotes.",
     "? [a]\n: b": "f:1:3: a key must be text, got a collection. Put it in quotes.",
     "a: &x [*x]": "f:1:4: an alias must be for something that ends before it, got one inside of it.",
-    "a: !!python/object/apply:os.system [ls]": "f:1:4: a tag must be as YAML's core schema has it: str, int, float, bool, null, seq or map, "
-    "around such a value, got !!python/object/apply:os.system. Put text that starts with `!` in quotes.",
-    "a: !!int x": "f:1:4: a tag must be as YAML's core schema has it: str, int, float, bool, null, seq or map, "
-    "around such a value, got !!int. Put text that starts with `!` in quotes.",
+    "a: !!python/object/apply:os.system [ls]": "f:1:4: a tag must be as YAML's core schema has it: str, int, float, bool, null, seq or "
+    "map, around such a value, got !!python/object/apply:os.system. Put text that starts with `!` in quotes.",
+    "a: !!int x": "f:1:4: a tag must be as YAML's core schema has it: str, int, float, bool, null, seq or "
+    "map, around such a value, got !!int. Put text that starts with `!` in quotes.",
     "a: \x07": "f:1:4: a project file must be printable text, got the character U+0007.",
     'a: "\\ud800"': "f:1:4: text must be Unicode, got half of a surrogate pair.",
     "a: " + "9" * 5000: "f:1:4: a number must be at most 400 digits long, got 5000.",

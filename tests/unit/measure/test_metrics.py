@@ -116,9 +116,9 @@ def test_perfect_and_extreme_probabilities() -> None:
 
 def test_single_row() -> None:
     s = two([1], [0.7])
-    assert {m.name: m.score(s) for m in for_task("binary") if m.needs == "decided"} == {
-        name: 1.0 for name in ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
-    }
+    assert {m.name: m.score(s) for m in for_task("binary") if m.needs == "decided"} == dict.fromkeys(
+        ("accuracy", "balanced_accuracy", "precision", "recall", "f1"), 1.0
+    )
     assert math.isnan(metric("roc_auc").score(s))
     assert metric("average_precision").score(s) == 1
     one = Scored(truth=np.array([2.0]), decided=np.array([3.0]))

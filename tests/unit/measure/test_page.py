@@ -71,7 +71,7 @@ def test_everything_is_escaped_and_well_formed() -> None:
     seen = Elements(whole().html())
     assert seen.open == []
     assert seen.tags.count("script") == 3  # Plotly, the figure's data, the page's own
-    assert sum(EVIL in text for text in seen.text) == 14
+    assert sum(EVIL in text for text in seen.text) == 17
     assert not any(name.startswith("on") for name, _ in seen.attributes)
     assert dict(seen.attributes)["alt"] == EVIL
 

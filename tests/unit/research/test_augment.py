@@ -58,4 +58,3 @@ def test_a_rotation_keeps_a_square_pictures_middle() -> None:
     x = torch.zeros(50, 1, 29, 29)
     x[:, :, 13:16, 13:16] = 1
     assert Distort(only, seed=3)(x)[:, :, 14, 14].min() > 0.99
-

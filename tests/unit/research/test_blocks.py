@@ -43,6 +43,6 @@ def test_facts_replace_and_flag_what_is_missing() -> None:
 
 def test_a_net_takes_any_size_and_number_of_channels() -> None:
     for height, width, channels in ((28, 28, 1), (16, 24, 3), (8, 8, 4)):
-        net = ConvNet("image.pixels", channels, (4, 6, 8, 8)[: 3 if height < 16 else 4], True, [KIND], Pixels([0.5] * channels, [0.2] * channels))
+        net = ConvNet("image.pixels", channels, (4, 6, 8, 8)[: 3 if height < 16 else 4], [KIND], Pixels([0.5] * channels, [0.2] * channels))
         made = net.eval()({"image.pixels": torch.zeros(2, height, width, channels, dtype=torch.uint8)})
         assert made[KIND.array].shape == (2, 3)

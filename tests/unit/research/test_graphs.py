@@ -30,7 +30,9 @@ def arrays(count: int) -> dict[str, Any]:
 def net() -> Net:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        module = ConvNet("image.pixels", 3, (4, 6, 8), True, (KIND, SIZE), Pixels([0.5] * 3, [0.2] * 3, (16, 12)), None, Facts([0.0] * 2, [1.0] * 2, [4]))
+        module = ConvNet(
+            "image.pixels", 3, (4, 6, 8), (KIND, SIZE), Pixels([0.5] * 3, [0.2] * 3, (16, 12)), None, Facts([0.0] * 2, [1.0] * 2, [4])
+        )
         for part in module.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.running_mean.normal_()
@@ -58,7 +60,9 @@ def test_the_names_are_those_of_the_arrays(export: Export) -> None:
     assert step.writes == (KIND.array, SIZE.array)
 
 
-def test_nothing_of_this_machine_is_inside_and_nothing_is_printed(net: Net, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder) -> None:
+def test_nothing_of_this_machine_is_inside_and_nothing_is_printed(
+    net: Net, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
     graph = net.export().graphs["model"]
     assert b".py" not in graph
     assert b"BatchNormalization" not in graph

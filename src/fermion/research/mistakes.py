@@ -1,0 +1,98 @@
+"""The most confident errors: where to look first, for wrong labels as much as for a wrong model."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fermion.columns.output import Probability, name_of
+from fermion.columns.schema import Schema
+from fermion.data.table import Table
+from fermion.measure.png import png
+from fermion.research.model import Encoded
+from fermion.research.report import Mistake, Plain
+from fermion.research.scoring import Judged, finite
+
+MOST = 24
+COLUMNS = 40
+LETTERS = 80
+PIXELS = 192  # per side, in a report
+
+
+def most_confident(judged: Judged, test: Encoded, raw: Table, rows: NDArray[np.int64], most: int = MOST) -> tuple[Mistake, ...]:
+    """Up to 24 rows that were answered wrong, the surest first: by probability of the answer less that of the truth, or by |error|.
+
+    Args:
+        judged: what was said about the labelled rows of `test`.
+        raw: the rows of `test` as they came.
+        rows: (N,) their numbers in the source.
+    """
+    scored, output = judged.scored, judged.output
+    counts = np.ones(len(scored), np.bool_) if scored.weights is None else scored.weights > 0
+    each = np.arange(len(scored))
+    p_N = truth_N = None
+    if scored.probabilities is not None:
+        p_N, truth_N = scored.probabilities[each, scored.decided], scored.probabilities[each, scored.truth]
+        wrong, surprise_N = (scored.truth != scored.decided) & counts, p_N - truth_N
+    else:
+        surprise_N = abs(scored.decided - scored.truth)
+        wrong = (surprise_N > 0) & counts
+    found: list[Mistake] = []
+    for n in each[wrong][np.argsort(-surprise_N[wrong], kind="stable")][:most].tolist():
+        at = int(judged.at[n])
+        truth, answer = (
+            (name_of(output.classes[int(said)]) if isinstance(output, Probability) else float(said))
+            for said in (scored.truth[n], scored.decided[n])
+        )
+        found.append(
+            Mistake(
+                row=int(rows[at]),
+                truth=truth,
+                answer=answer,
+                probability=None if p_N is None else finite(p_N[n]),
+                of_truth=None if truth_N is None else finite(truth_N[n]),
+                values=plain_values(raw, at, test.schema),
+                picture=_picture(test, at),
+            )
+        )
+    return tuple(found)
+
+
+def plain_values(raw: Table, at: int, schema: Schema) -> dict[str, Plain]:
+    """A row's inputs as they came, but pictures; texts are shortened, and of very many columns the first are kept."""
+    pictures = {named.field for named in schema.layout.arrays if named.slot.role == "image"}
+    names = [name for name in schema.names if name in raw.names and name not in pictures][:COLUMNS]
+    row: Mapping[str, object] = raw.select(names).row(at) if names else {}
+    return {name: shortened(value) for name, value in row.items()}
+
+
+def shortened(value: object) -> Plain:
+    """A value as one short line of JSON.
+
+    >>> shortened("x" * 100)[-3:], shortened(b"12"), shortened(float("inf"))
+    ('xx…', '2 bytes', None)
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 53 else str(value)[:LETTERS]  # a larger one is no number in JavaScript
+    if isinstance(value, float):
+        return finite(value)
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    text = value.isoformat(sep=" ") if isinstance(value, datetime.datetime) else str(value)
+    text = " ".join(text[: 4 * LETTERS].split())
+    return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
+
+
+def _picture(test: Encoded, at: int) -> bytes | None:
+    """The picture as the model saw it, in a size that a report can hold."""
+    for named in test.schema.layout.arrays:
+        if named.slot.role == "image":
+            pixels = test.arrays[named.name][at]
+            step = -(-max(pixels.shape[:2]) // PIXELS)
+            return png(np.ascontiguousarray(pixels[::step, ::step]))
+    return None

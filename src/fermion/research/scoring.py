@@ -1,0 +1,130 @@
+"""From a model's arrays to what a metric reads: answers in batches, unlabelled rows left out, decisions taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fermion.bundle.manifest import Score
+from fermion.columns.column import Arrays
+from fermion.columns.output import Argmax, Decision, Output, Probability
+from fermion.core.errors import DataError, Told
+from fermion.measure.intervals import intervals
+from fermion.measure.metrics import Metric, Task, for_task
+from fermion.measure.scored import Scored
+from fermion.research.model import Encoded
+
+
+class Answering(Protocol):
+    """What is evaluated: a Runtime or a Fitted."""
+
+    def run(self, arrays: Arrays) -> Arrays:
+        """Encoded arrays of N rows -> one array per output, by `output.array`."""
+        ...
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """What a model said about one output, beside the truth: (n,) positions `at` of the labelled rows and their `scored`."""
+
+    output: Output
+    at: NDArray[np.int64]
+    scored: Scored
+
+    @property
+    def task(self) -> Task:
+        return kind_of(self.output)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics of the task, the primary one first."""
+        return for_task(self.task)
+
+
+def answers(model: Answering, arrays: Arrays, *, batch: int = 1024) -> Arrays:
+    """Encoded arrays of N rows -> output arrays, `batch` rows at a time so that they fit the memory.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    rows = len(next(iter(arrays.values())))
+    made = [model.run({name: array[at : at + batch] for name, array in arrays.items()}) for at in range(0, rows, batch)]
+    if not made:
+        raise DataError("a part of the split", rule="not empty", given=Told("0 rows"), remedy="Give it a larger share under `split`.")
+    return {name: np.concatenate([one[name] for one in made]) for name in made[0]}
+
+
+def judge(output: Output, encoded: Encoded, said: Arrays, decision: Decision | None = None) -> Judged:
+    """The labelled rows of `encoded` with what was said about them; values in the target's own unit.
+
+    Raises:
+        DataError: an answer is not finite.
+    """
+    y_N, said_N = encoded.targets[output.target], said[output.array]
+    at = np.flatnonzero(y_N >= 0 if isinstance(output, Probability) else ~np.isnan(y_N))
+    weights = None if encoded.weights is None else encoded.weights[at]
+    if isinstance(output, Probability):
+        p_NK = said_N[at]
+        decided = (decision or Argmax()).decide(p_NK)
+        scored = Scored(truth=y_N[at], decided=decided, probabilities=p_NK, weights=weights, classes=len(output.classes))
+    else:
+        scored = Scored(truth=output.restore(y_N[at]), decided=output.restore(said_N[at]), weights=weights)
+    return Judged(output=output, at=at, scored=scored)
+
+
+def guessed(judged: Judged, guess: Sequence[float]) -> Scored:
+    """The same rows answered by someone who has seen the training labels only: class shares, or the standardised mean."""
+    output, scored, n = judged.output, judged.scored, len(judged.at)
+    if isinstance(output, Probability):
+        p_NK = np.tile(np.asarray(guess, np.float64), (n, 1))
+        return Scored(truth=scored.truth, decided=p_NK.argmax(1), probabilities=p_NK, weights=scored.weights, classes=scored.classes)
+    return Scored(truth=scored.truth, decided=output.restore(np.full(n, guess[0])), weights=scored.weights)
+
+
+def scores(judged: Judged, guess: Sequence[float], *, draws: int, seed: int, groups: NDArray[np.int64] | None = None) -> dict[str, Score]:
+    """Every metric of the task with its interval and the baseline's score; `groups` (n,) are the units that are drawn."""
+    found = intervals(judged.metrics, judged.scored, draws=draws, seed=seed, groups=groups)
+    base = intervals(judged.metrics, guessed(judged, guess), draws=0, seed=seed)
+    return {
+        name: Score(value=finite(one.value), low=finite(one.low), high=finite(one.high), baseline=finite(base[name].value))
+        for name, one in found.items()
+    }
+
+
+def kind_of(output: Output) -> Task:
+    """The task of one output.
+
+    >>> kind_of(Probability(target="y", classes=(False, True)))
+    'binary'
+    """
+    if not isinstance(output, Probability):
+        return "regression"
+    return "binary" if len(output.classes) <= 2 else "multiclass"
+
+
+def task_of(outputs: Sequence[Output]) -> str:
+    """binary, multiclass, regression, or several."""
+    return kind_of(outputs[0]) if len(outputs) == 1 else "several"
+
+
+def prefix_of(output: Output, outputs: Sequence[Output]) -> str:
+    """What stands before a metric's name: nothing, or `target.` where there are several."""
+    return f"{output.target}." if len(outputs) > 1 else ""
+
+
+def names_of(outputs: Sequence[Output]) -> list[str]:
+    """The names of all metrics that an evaluation of these outputs gives.
+
+    >>> from fermion.columns.output import Value
+    >>> names_of([Value(target="price")])
+    ['rmse', 'mae', 'r2']
+    """
+    return [prefix_of(output, outputs) + metric.name for output in outputs for metric in for_task(kind_of(output))]
+
+
+def finite(x: float) -> float | None:
+    """None for what is undefined, as JSON has no other word for it."""
+    return float(x) if np.isfinite(x) else None

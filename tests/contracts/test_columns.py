@@ -1,0 +1,180 @@
+"""The contract of columns over every column of the package."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from fermion.columns.category import Category
+from fermion.columns.flag import Flag
+from fermion.columns.image import Image, Pixels
+from fermion.columns.number import Number
+from fermion.columns.time import Time
+from fermion.core import registry
+from fermion.testing.columns import ColumnContract
+
+UTC = dt.UTC
+
+
+def picture(height: int, width: int, *, mode: str = "RGB", form: str = "png", seed: int = 0) -> bytes:
+    """An encoded image file of noise."""
+    depth = {"L": (), "RGB": (3,), "RGBA": (4,), "LA": (2,)}[mode]
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, *depth), dtype=np.uint8)
+    stream = io.BytesIO()
+    Picture.fromarray(pixels, mode=mode).save(stream, form)
+    return stream.getvalue()
+
+
+def noise(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+class TestNumber(ColumnContract):
+    column = Number()
+    good = (1, 2.5, None, float("nan"), -3, np.int64(4), np.float32(0.5), np.float16(2), np.uint8(9), 1e30, -(2**70), 5e-324)
+    bad = (
+        "3",
+        True,
+        np.True_,
+        [1],
+        {},
+        b"1",
+        1j,
+        float("inf"),
+        -float("inf"),
+        10**400,
+        1e300,
+        np.datetime64("2026-01-01"),
+        dt.date(2026, 1, 1),
+    )
+
+
+class TestNumberThatIsATime(ColumnContract):
+    column = Number()
+    good = (1.7e9, 1.7e9 + 1, None, 1.7e9 + 5)
+    bad = ("1700000000", True, 1e48)
+
+
+class TestCategory(ColumnContract):
+    column = Category()
+    good = ("Bern", "Rome", None, "Bern", "", " ", "Zürich", "日本", "3", 3, -1, 2**80, np.int64(7), np.str_("Rome"), "a" * 1000)
+    bad = (True, np.False_, 1.5, [], ("a",), b"Bern", dt.date(2026, 1, 1), float("inf"))
+
+
+class TestCategoryOfFew(ColumnContract):
+    column = Category(most=1)
+    good = ("b", "a", "b", None)
+    bad = (0.5,)
+
+
+class TestFlag(ColumnContract):
+    column = Flag()
+    good = (True, False, None, np.True_, np.False_)
+    bad = (0, 1, 0.0, "true", "", [], np.int8(1))
+
+
+class TestTime(ColumnContract):
+    column = Time()
+    good = (
+        "2026-03-01T12:00:00",
+        "2026-03-01",
+        "2026-03-01 23:59:59.999999",
+        "2026-03-01T12:00:00Z",
+        "2026-03-01T12:00:00+05:30",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-12:00",
+        dt.datetime(2024, 2, 29, 6),
+        dt.datetime(2024, 2, 29, 6, tzinfo=dt.timezone(dt.timedelta(hours=-3))),
+        dt.date(1969, 12, 31),
+        np.datetime64("2025-07-01T01:02:03.000004"),
+        np.datetime64("2025-07-01"),
+        np.datetime64("NaT"),
+        None,
+    )
+    bad = ("yesterday", "", "2026-02-30", "2026-03-01T25:00", 1.7e9, 20260301, True, b"2026-03-01", [])
+
+
+class TestTimeThatCounts(ColumnContract):
+    column = Time(unit="s")
+    good = (1.7e9, 1_700_000_001, None, -5.5, np.float64(1.6e9), np.int64(1_600_000_000), 0)
+    bad = ("2026-03-01", True, float("inf"), 1e18, 10**400, [])
+
+
+class TestImageOfArrays(ColumnContract):
+    column = Image()
+    good = (noise(4, 6), noise(4, 6, seed=1), None, noise(4, 6, 1), noise(4, 6, seed=2).tolist(), Pixels(shape=(4, 6, 1), uint8=bytes(24)))
+    bad = (
+        noise(4, 5),
+        noise(4, 6, 3),
+        noise(4, 6).astype(np.float32),
+        np.zeros((0, 6), np.uint8),
+        noise(4),
+        [[1, 2], [3]],
+        [[300] * 6] * 4,
+        [[-1] * 6] * 4,
+        [[True] * 6] * 4,
+        [[0.5] * 6] * 4,
+        [[10**30] * 6] * 4,
+        [],
+        3,
+        Pixels(shape=(4, 6, 1), uint8=bytes(23)),
+        Pixels(shape=(-4, -6, 1), uint8=bytes(24)),
+        Pixels(shape=(2**62, 4, 1), uint8=b""),
+    )
+
+
+class TestImageOfColourArrays(ColumnContract):
+    column = Image()
+    good = (noise(3, 3, 3), noise(3, 3), noise(3, 3, 4), None, noise(3, 3, 3, seed=1).tolist())
+    bad = (noise(3, 3, 2), noise(2, 3, 3), noise(1, 3, 3, 3))
+
+
+class TestImageOfFiles(ColumnContract):
+    column = Image()
+    good = (picture(5, 7), picture(5, 7, mode="L"), picture(5, 7, form="jpeg"), None, picture(5, 7, mode="RGBA"), noise(5, 7, 3))
+    bad = (b"", b"no picture", picture(5, 7)[:60], picture(5, 6), "nowhere.png", Path("nowhere.png"), "\0")
+
+
+class TestImageOfSizes(ColumnContract):
+    column = Image()
+    good = (picture(5, 7), picture(9, 4, mode="L"), noise(6, 6, 3), noise(8, 2), None, picture(3, 3, mode="LA"))
+    bad = (b"no picture", [[1], [2, 3]])
+
+
+class TestImageOfASize(ColumnContract):
+    column = Image(height=4, channels=1)
+    good = (picture(5, 7), noise(6, 6), None)
+    bad = (b"",)
+
+
+class TestImageOfPaths:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "a.png").write_bytes(picture(4, 4))
+        (tmp_path / "b.jpg").write_bytes(picture(4, 4, form="jpeg", seed=1))
+        return tmp_path
+
+    def test_a_path_means_its_file(self, folder: Path) -> None:
+        paths = sorted(folder.iterdir())
+        files = [path.read_bytes() for path in paths]
+        fitted = Image().fit(paths)
+        assert fitted == Image().fit(files) == Image().fit([str(path) for path in paths])
+        np.testing.assert_array_equal(fitted.encode(paths)[0], fitted.encode(files)[0])
+        np.testing.assert_array_equal(fitted.encode([str(path) for path in paths])[0], fitted.encode(files)[0])
+        assert fitted.plain(paths[0]) == fitted.plain(files[0])
+
+
+def test_every_column_has_its_contract() -> None:
+    tested = {
+        type(one.column)
+        for one in globals().values()
+        if isinstance(one, type) and issubclass(one, ColumnContract) and one is not ColumnContract
+    }
+    ours = {registry.find("columns", name) for name in registry.names("columns")}
+    assert ours <= tested
