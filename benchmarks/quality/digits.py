@@ -41,12 +41,8 @@ def main() -> None:
         parts = [encoded(schema, output, x[rows], y[rows]) for rows in (train, valid, test)]
         began, cpu = time.perf_counter(), time.process_time()
         fitted = Cnn().fit(parts[0], parts[1], Run(seed=seed))
-        result = {
-            "seed": seed,
-            "test": accuracy(fitted, parts[2]),
-            "seconds": time.perf_counter() - began,
-            "cpu": time.process_time() - cpu,
-        }
+        spent = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
+        result = {"seed": seed, "test": accuracy(fitted, parts[2]), **spent}
         results.append(result)
         print("seed {seed}: test {test:.4f}, {seconds:.0f} s ({cpu:.0f} s CPU)".format(**result), flush=True)
     mean = statistics.mean(result["test"] for result in results)

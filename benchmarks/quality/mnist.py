@@ -75,12 +75,8 @@ def main() -> None:
     for seed in range(parser.parse_args().seeds):
         began, cpu = time.perf_counter(), time.process_time()
         fitted = Cnn().fit(train, valid, Run(seed=seed))
-        result = {
-            "seed": seed,
-            "validation": accuracy(fitted, valid),
-            "test": accuracy(fitted, test),
-            "seconds": time.perf_counter() - began,
-        }
+        spent = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
+        result = {"seed": seed, "validation": accuracy(fitted, valid), "test": accuracy(fitted, test), **spent}
         results.append(result)
         print("seed {seed}: validation {validation:.4f}, test {test:.4f}, {seconds:.0f} s ({cpu:.0f} s CPU)".format(**result), flush=True)
     mean = statistics.mean(result["test"] for result in results)

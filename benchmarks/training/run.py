@@ -4,8 +4,8 @@
 
 The plain loop is what PyTorch's own MNIST example does: its net (two convolutions, two linear layers, 1.2 million weights), Adam
 at 1e-3, batches of 64 from a DataLoader. The two take turns in one process. Only training counts for the plain loop, its looks at
-the validation part are free; for Fermion everything counts, from the call of `fit` to the look that found 0.99. CPU seconds stand beside the clock's: they say the
-same where other work shares the machine.
+the validation part are free; for Fermion everything counts, from the call of `fit` to the look that found 0.99. CPU seconds stand
+beside the clock's: they say the same where other work shares the machine.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ class Bundle:
         """
         entry = self.manifest.files.get(name)
         if entry is None:
-            raise BundleError("a file of the bundle", rule="named in its manifest", given=name, where=str(self.path))
+            remedy = "Its manifest lists what there is."
+            raise BundleError("a file of the bundle", rule="named in its manifest", given=name, remedy=remedy, where=str(self.path))
         size = self.files.size(name)
         if size is None:
             raise BundleError(f"the file {name}", rule="in the bundle", given=Told("no such file"), remedy=COPY_AGAIN, where=str(self.path))

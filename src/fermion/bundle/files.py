@@ -86,6 +86,9 @@ class ZipFiles:
             if info.filename in self._infos:
                 rule, remedy = "made of entries with different names", "Do not use it: programs differ in which of the two they read."
                 raise BundleError("a zip", rule=rule, given=info.filename, remedy=remedy, where=str(path))
+            if info.flag_bits & 1:
+                given = Told(f"{info.filename}, which is encrypted")
+                raise BundleError("a zip", rule="free of passwords", given=given, remedy="Unpack it and open the folder.", where=str(path))
             if info.file_size > _SUSPECT and info.file_size > LARGEST_RATIO * max(info.compress_size, 1):
                 raise BundleError(
                     "an entry of a zip",

@@ -113,11 +113,10 @@ def read(data: bytes, where: str) -> Manifest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
         raise BundleError("manifest.json", rule="a manifest of format 1", given=Told(str(bad)), remedy=COPY_AGAIN, where=where) from None
     except BundleError as bad:
-        raise _placed(bad, where) from None
-    except FermionError as bad:
-        given, remedy = Told(bad.message), _what_to_install(data) or bad.remedy or COPY_AGAIN
-        rule = "a manifest whose columns are installed here"
-        raise BundleError("manifest.json", rule=rule, given=given, remedy=remedy, where=where) from None
+        raise _placed(bad, where, bad.remedy) from None
+    except FermionError as bad:  # a column type that nobody here knows
+        strange = "It comes from a package that is not installed, or from a later fermion."
+        raise _placed(bad, where, _what_to_install(data) or bad.remedy or strange) from None
     check_paths(manifest.files, where)
     for step in manifest.steps:
         if isinstance(step, Onnx) and graph_file(step.graph) not in manifest.files:
@@ -170,9 +169,9 @@ def _what_to_install(data: bytes) -> str:
     return f"The bundle needs {', '.join(missing)}. Run: pip install {' '.join(repr(one) for one in missing)}" if missing else ""
 
 
-def _placed(bad: BundleError, where: str) -> BundleError:
+def _placed(bad: FermionError, where: str, remedy: str) -> BundleError:
     place = bad.where if bad.where.startswith(where) else f"{where}: {bad.where}" if bad.where else where
-    return BundleError(bad.subject, rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=place)
+    return BundleError(bad.subject, rule=bad.rule, given=Told(bad.given), remedy=remedy, where=place)
 
 
 def check_paths(names: Iterable[str], where: str) -> None:

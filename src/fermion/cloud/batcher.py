@@ -20,6 +20,7 @@ from fermion.core.errors import RequestRejected, Told, ValueRejected
 
 Row = Sequence[Any]
 Run = Callable[[list[Row]], list[Any]]  # N rows -> N answers, or an error that is about one of the rows
+Done = Callable[[list[Any] | Exception], None]
 
 INLINE_SECONDS = 0.002  # a batch that takes longer would keep the event loop from everything else
 NEAR_BEST = 1.1  # rows per batch grow until a row costs at most this much of the cheapest
@@ -53,6 +54,21 @@ def measure(run: Run, rows: Sequence[Row], most: int) -> Cost:
     return Cost(rows=best, seconds=seconds[best])
 
 
+class Ticket:
+    """A request in the queue: its rows, how many of them were taken, and who wants the answers."""
+
+    __slots__ = ("answers", "done", "gone", "rows", "taken")
+
+    def __init__(self, rows: list[Row], done: Done) -> None:
+        self.rows, self.done, self.taken = rows, done, 0
+        self.answers: list[Any] = []
+        self.gone = False  # answered, failed or dropped
+
+    def drop(self) -> None:
+        """Nobody waits for it any more: what has not run yet never will."""
+        self.gone = True
+
+
 class Batcher:
     """Fuses the rows of waiting requests into batches, and gives every request its own answers or its own error.
 
@@ -67,7 +83,7 @@ class Batcher:
     def __init__(self, run: Run, *, room: int) -> None:
         self._run, self.room = run, room
         self.waiting = 0
-        self._queue: deque[_Request] = deque()
+        self._queue: deque[Ticket] = deque()
         self._most = 1
         self._thread: ThreadPoolExecutor | None = None
         self._busy = True  # until `start`
@@ -85,8 +101,8 @@ class Batcher:
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
-    def submit(self, rows: list[Row]) -> asyncio.Future[list[Any]]:
-        """The answers to one or more rows, as a future.
+    def submit(self, rows: list[Row], done: Done) -> Ticket:
+        """Queue one or more rows; `done` is called on the event loop with their answers or with the error.
 
         Raises:
             RequestRejected: 503, the queue is full.
@@ -100,12 +116,13 @@ class Batcher:
                 status=503,
             )
         self.waiting += len(rows)
-        request = _Request(rows)
-        self._queue.append(request)
+        ticket = Ticket(rows, done)
+        self._queue.append(ticket)
         if not self._busy:
             self._busy = True
+            # Not at once: the requests that arrived in the same turn of the loop come along.
             self._loop.call_soon(self._next)
-        return request.future
+        return ticket
 
     def _next(self) -> None:
         """Run the next batch, if any row waits."""
@@ -129,19 +146,24 @@ class Batcher:
         """The rows of the next batch, first come first served."""
         pieces: list[_Piece] = []
         rows: list[Row] = []
-        rest: list[_Request] = []
-        while self._queue and len(rows) < self._most:
-            request = self._queue.popleft()
-            start, total = request.taken, len(request.rows)
-            if request.future.done():  # it failed in an earlier piece, or nobody waits for it any more
+        rest: list[Ticket] = []
+        room = self._most
+        while self._queue and room:
+            ticket = self._queue.popleft()
+            start, total = ticket.taken, len(ticket.rows)
+            if ticket.gone:
                 self.waiting -= total - start
                 continue
-            stop = min(total, start + self._most - len(rows))
-            rows += request.rows if stop - start == total else request.rows[start:stop]
-            request.taken = stop
-            pieces.append((request, start, stop))
-            if stop < total:
-                rest.append(request)
+            if total - start <= room:
+                stop = total
+                rows += ticket.rows[start:] if start else ticket.rows
+            else:
+                stop = start + room
+                rows += ticket.rows[start:stop]
+                rest.append(ticket)
+            ticket.taken = stop
+            room -= stop - start
+            pieces.append((ticket, start, stop))
         self._queue.extend(rest)
         self.waiting -= len(rows)
         return pieces, rows
@@ -154,8 +176,6 @@ class Batcher:
             if len(pieces) == 1:
                 return [_in_request(bad, pieces[0][1])]
             return [self._attempt([piece], piece[0].rows[piece[1] : piece[2]])[0] for piece in pieces]
-        if len(pieces) == 1:
-            return [answers]
         cut: list[Any] = []
         at = 0
         for _, start, stop in pieces:
@@ -164,27 +184,20 @@ class Batcher:
         return cut
 
     def _settle(self, pieces: list[_Piece], results: list[Any]) -> None:
-        for (request, _, stop), result in zip(pieces, results, strict=True):
-            if request.future.done():
+        for (ticket, _, stop), result in zip(pieces, results, strict=True):
+            if ticket.gone:
                 continue
             if isinstance(result, Exception):
-                request.future.set_exception(result)
+                ticket.gone = True
+                ticket.done(result)
                 continue
-            request.answers = request.answers + result if request.answers else result
-            if stop == len(request.rows):
-                request.future.set_result(request.answers)
+            ticket.answers = ticket.answers + result if ticket.answers else result
+            if stop == len(ticket.rows):
+                ticket.gone = True
+                ticket.done(ticket.answers)
 
 
-class _Request:
-    __slots__ = ("answers", "future", "rows", "taken")
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows, self.taken = rows, 0
-        self.answers: list[Any] = []
-        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-
-
-_Piece = tuple[_Request, int, int]  # rows start..stop of a request
+_Piece = tuple[Ticket, int, int]  # rows start..stop of a request
 
 
 def _timed(run: Run, rows: list[Row]) -> float:

@@ -45,7 +45,7 @@ class Counters:
     def __init__(self, categories: Iterable[str]) -> None:
         self.requests: dict[tuple[str, int], int] = {}
         self.seconds, self.batches = Histogram(SECONDS), Histogram(ROWS)
-        self.full = self.hung_up = 0
+        self.full = self.hung_up = self.predicted = 0  # predicted: predictions answered with 200
         self.unseen = dict.fromkeys(categories, 0)
 
     def answered(self, route: str, status: int) -> None:
@@ -58,8 +58,9 @@ class Counters:
 
         https://prometheus.io/docs/instrumenting/exposition_formats/
         """
+        requests = {**self.requests, ("/v1/predict", 200): self.predicted}
         lines = _metric("fermion_bundle_info", "gauge", "The bundle that answers.", {_labels(about): 1})
-        by_answer = {_labels({"route": route, "status": str(status)}): count for (route, status), count in sorted(self.requests.items())}
+        by_answer = {_labels({"route": route, "status": str(status)}): count for (route, status), count in sorted(requests.items())}
         lines += _metric("fermion_requests_total", "counter", "Requests answered, by route and status.", by_answer)
         lines += self.seconds.lines("fermion_request_seconds", "Seconds from a whole prediction request to its answer.")
         lines += self.batches.lines("fermion_batch_rows", "Rows per model call; the sum is the rows answered.")

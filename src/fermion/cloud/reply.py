@@ -1,4 +1,4 @@
-"""What the service sends back: a status, headers and bytes. Any HTTP layer can carry it."""
+"""What the service sends back: a status and bytes. Any HTTP layer can carry it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,12 @@ JSON, HTML, TEXT = b"application/json", b"text/html; charset=utf-8", b"text/plai
 
 
 class Reply(NamedTuple):
-    """One answer. `headers` hold the content's type and length and whatever the status asks for."""
+    """One answer: `kind` is the content's type, `more` the headers beside its type and length."""
 
-    status: int
-    headers: list[tuple[bytes, bytes]]
     body: bytes
-
-
-class HungUp(Exception):
-    """The client went away before its request was whole."""
-
-
-def reply(body: bytes, kind: bytes = JSON, *, status: int = 200, more: Headers = ()) -> Reply:
-    """A reply with its content's type and length.
-
-    >>> reply(b"{}").headers
-    [(b'content-type', b'application/json'), (b'content-length', b'2')]
-    """
-    return Reply(status, [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more], body)
+    status: int = 200
+    kind: bytes = JSON
+    more: Headers = ()
 
 
 def status_of(bad: FermionError) -> int:
@@ -50,4 +38,4 @@ def refusal(bad: FermionError, more: Headers = ()) -> Reply:
     """`{"error": {code, message, where, remedy}}` with the status of the error; a 503 says when to come back."""
     status = status_of(bad)
     retry = ((b"retry-after", b"1"),) if status == 503 else ()
-    return reply(msgspec.json.encode({"error": bad.document()}), status=status, more=(*retry, *more))
+    return Reply(msgspec.json.encode({"error": bad.document()}), status, JSON, (*retry, *more))

@@ -1,29 +1,23 @@
-"""Carries the service over HTTP: one ASGI function on uvicorn with uvloop and httptools."""
+"""Serves a bundle over HTTP until it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from fermion.bundle import bundle as bundles
 from fermion.cloud.page import curl
-from fermion.cloud.reply import HungUp
-from fermion.cloud.service import Service, too_large
-from fermion.core.errors import RequestRejected, Told, UsageError
+from fermion.cloud.protocol import Clients, Connection
+from fermion.cloud.service import Service
+from fermion.core.errors import Told, UsageError
 from fermion.core.sections import Serve
 
-Receive = Callable[[], Any]
-Asgi = Callable[[Any, Receive, Callable[[Any], Any]], Any]
-
-BODY_SECONDS = 30.0  # that a client may take to send its body
-LINGER_SECONDS = 2.0  # that a refused body is read and thrown away, so that the client gets to read why
-GRACE_SECONDS = 5  # that running requests get when the service stops
+GRACE_SECONDS = 5.0  # that running requests get when the service stops
+BACKLOG = 2048  # connections that may wait to be accepted
 
 
 def serve(path: str | Path, settings: Serve | None = None, *, say: Callable[[str], None] = print) -> None:
@@ -46,124 +40,44 @@ def serve(path: str | Path, settings: Serve | None = None, *, say: Callable[[str
         _run(Service.of(bundles.open(path), settings), listener, say)
 
 
-def asgi(service: Service) -> Asgi:
-    """The service as an ASGI 3 application; its lifespan starts and stops it."""
-
-    async def app(scope: Any, receive: Receive, send: Callable[[Any], Any]) -> None:
-        if scope["type"] == "http":
-            answer = await service.handle(scope["method"], scope["path"], scope["headers"], functools.partial(_read, receive))
-            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-            await send({"type": "http.response.body", "body": answer.body})
-        elif scope["type"] == "lifespan":
-            await _lifespan(service, receive, send)
-
-    return app
-
-
-async def _read(receive: Receive, most: int) -> bytes:
-    """The body; nearly always one message."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise HungUp
-    body: bytes = message["body"]
-    if message["more_body"]:
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _read_on(receive, body, most)
-        except TimeoutError:
-            raise RequestRejected(
-                "the body", rule=f"whole within {BODY_SECONDS:g} s", given=Told("a part of it"), where="body", status=408
-            ) from None
-    if len(body) > most:
-        raise too_large(most, Told(f"{len(body)} bytes"))
-    return body
-
-
-async def _read_on(receive: Receive, first: bytes, most: int) -> bytes:
-    parts, size, more = [first], len(first), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise HungUp
-        size += len(message["body"])
-        if size > most:
-            await _linger(receive, message["more_body"])
-            raise too_large(most, Told(f"more than {most} bytes"))
-        parts.append(message["body"])
-        more = message["more_body"]
-    return b"".join(parts)
-
-
-async def _linger(receive: Receive, more: bool) -> None:
-    try:
-        async with asyncio.timeout(LINGER_SECONDS):
-            while more:
-                more = (await receive()).get("more_body", False)
-    except TimeoutError:
-        return
-
-
-async def _lifespan(service: Service, receive: Receive, send: Callable[[Any], Any]) -> None:
-    await receive()
-    try:
-        await service.start()
-    except Exception as bad:
-        await send({"type": "lifespan.startup.failed", "message": str(bad)})
-        return
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    service.stop()
-    service.close()
-    await send({"type": "lifespan.shutdown.complete"})
-
-
 def _run(service: Service, listener: socket.socket, say: Callable[[str], None]) -> None:
-    import uvicorn
-
-    config = uvicorn.Config(
-        asgi(service),
-        interface="asgi3",
-        http="httptools",
-        ws="none",
-        lifespan="off",  # `_until_stopped` starts the service itself, so that /healthz answers while the model warms up
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=75,  # longer than the 60 s after which load balancers let go, so that they never meet a closed connection
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_until_stopped(service, uvicorn.Server(config), listener, say))
+        runner.run(_until_stopped(service, listener, say))
 
 
-async def _until_stopped(service: Service, server: Any, listener: socket.socket, say: Callable[[str], None]) -> None:
+async def _until_stopped(service: Service, listener: socket.socket, say: Callable[[str], None]) -> None:
+    """Answer from the first moment (/healthz), predict once the model is warm, and drain when asked to stop."""
     loop = asyncio.get_running_loop()
-    serving = loop.create_task(server.serve(sockets=[listener]))
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.001)
-
-    def stop() -> None:
-        server.force_exit = service.stopping  # asked twice: do not wait
-        service.stop()
-        server.should_exit = True
-
-    # After uvicorn's own handlers, which would raise the signal again at the end: a drained service ends with exit code 0.
+    asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, asked.set)
+    clients = Clients(service)
+    server = await loop.create_server(lambda: Connection(clients), sock=listener, backlog=BACKLOG)
+    sweeping = loop.create_task(_sweep(clients))
     try:
         await service.start()
         gc.collect()
         gc.freeze()  # what was loaded stays; the collector need not look at it again between requests
         url = _url(listener)
         say(f"Serving {service.name} at {url}  Try: {_attempt(service, url)}")
-    except BaseException:
-        stop()
-        raise
+        await asked.wait()
     finally:
-        await serving
+        service.stop()
+        server.close()
+        clients.stop()
+        until = loop.time() + GRACE_SECONDS
+        while clients.open and loop.time() < until:
+            await asyncio.sleep(0.02)
+        clients.abort()
+        sweeping.cancel()
         service.close()
+
+
+async def _sweep(clients: Clients) -> None:
+    clock = asyncio.get_running_loop().time
+    while True:
+        await asyncio.sleep(1.0)
+        clients.sweep(clock())
 
 
 def _attempt(service: Service, url: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,15 +18,15 @@ from fermion.bundle.golden import Golden
 from fermion.bundle.runtime import Runtime
 from fermion.cloud import describe
 from fermion.cloud.answer import Answers
-from fermion.cloud.batcher import Batcher, Row, measure
+from fermion.cloud.batcher import Batcher, Row, Ticket, measure
 from fermion.cloud.counters import Counters
 from fermion.cloud.page import docs_page
-from fermion.cloud.reply import HTML, TEXT, Headers, HungUp, Reply, refusal, reply
+from fermion.cloud.reply import HTML, JSON, TEXT, Headers, Reply, refusal, status_of
 from fermion.columns.column import Arrays
 from fermion.core.errors import DataError, FermionError, RequestRejected, Told, did_you_mean
 from fermion.core.sections import Serve
 
-Read = Callable[[int], Awaitable[bytes]]  # the body, at most so many bytes; raises HungUp or RequestRejected
+Send = Callable[[Reply], None]
 
 PREDICT = "/v1/predict"
 _UNSEEN = 1  # a category's code for what training did not have
@@ -58,7 +59,7 @@ class Service:
         self._routes: dict[str, Callable[[], Reply]] = {
             "/": self._docs,
             "/docs": self._docs,
-            "/healthz": lambda: reply(b'{"alive":true}'),
+            "/healthz": lambda: Reply(b'{"alive":true}'),
             "/metrics": self._metrics,
             "/openapi.json": self._openapi,
             "/readyz": self._readyz,
@@ -100,53 +101,84 @@ class Service:
         """Let go of what the service holds."""
         self._batcher.close()
 
-    async def handle(self, method: str, path: str, headers: Headers, read: Read) -> Reply:
-        """One request to one reply; `read` is called only where a body belongs to the route."""
-        if path == PREDICT and method == "POST":
-            answer = await self._predict(headers, read)
-            self.counters.answered(PREDICT, answer.status)
-            return answer
-        answer = self._static(method, path)
-        self.counters.answered(path if path in self._routes or path == PREDICT else "other", answer.status)
-        return answer
-
-    async def _predict(self, headers: Headers, read: Read) -> Reply:
+    def refuse(self, method: str, path: str, headers: Headers) -> Reply | None:
+        """What can be said before the body is read: the refusal, or None."""
+        if path != PREDICT or method != "POST":
+            return None
         try:
             self._admit(headers)
-            body = await read(self.serve.body)
-            began = time.perf_counter()
+        except RequestRejected as bad:
+            return self._counted(refusal(bad))
+        return None
+
+    def too_large(self, given: str) -> Reply:
+        """413, for a body that turns out to be too large while it is read."""
+        return self._counted(refusal(_too_large(self.serve.body, given)))
+
+    def handle(self, method: str, path: str, body: bytes, send: Send) -> Ticket | None:
+        """Answer one request: `send` is called once, now or later on the event loop.
+
+        Returns the ticket of a prediction that is not answered yet; `hung_up` takes it when the client is gone.
+        """
+        if path != PREDICT or method != "POST":
+            answer = self._static(method, path)
+            self.counters.answered(path if path in self._routes or path == PREDICT else "other", answer.status)
+            send(answer)
+            return None
+        began = time.perf_counter()
+        try:
+            if self.stopping:
+                raise _not_ready("one that is stopping")
             rows = self._decode(body)
-            answers = await self._batcher.submit(rows) if rows else []
-            answer = reply(self._answers.encode(answers, _COLUMNAR(body) is not None))
-        except FermionError as bad:
-            if isinstance(bad, RequestRejected) and bad.status == 503:
-                self.counters.full += not self.stopping
-            return _failed(bad) if not isinstance(bad, DataError | RequestRejected) else refusal(bad)
-        except HungUp:
-            self.counters.hung_up += 1
-            return Reply(499, [], b"")  # nobody reads it
-        except Exception as bad:  # a model may raise anything; its request is answered, the service goes on
-            return _failed(bad)
-        self.counters.seconds.add(time.perf_counter() - began)
+            done = functools.partial(self._done, began, _COLUMNAR(body) is not None, send)
+            if rows:
+                return self._batcher.submit(rows, done)
+            done([])
+        except Exception as bad:  # whatever goes wrong is answered, and the service goes on
+            send(self._failed(bad))
+        return None
+
+    def hung_up(self, ticket: Ticket | None) -> None:
+        """A client left before its answer, or before its request was whole."""
+        self.counters.hung_up += 1
+        if ticket is not None:
+            ticket.drop()
+
+    def _done(self, began: float, columnar: bool, send: Send, answers: list[Any] | Exception) -> None:
+        if isinstance(answers, Exception):
+            send(self._failed(answers))
+            return
+        body = self._answers.encode(answers, columnar)
+        counters = self.counters
+        counters.predicted += 1
+        counters.seconds.add(time.perf_counter() - began)
+        send(Reply(body))
+
+    def _failed(self, bad: Exception) -> Reply:
+        if isinstance(bad, DataError | RequestRejected):
+            self.counters.full += status_of(bad) == 503 and not self.stopping
+            return self._counted(refusal(bad))
+        # The client is not to blame: in full on standard error, in short to the client.
+        traceback.print_exception(bad)
+        told = Told(type(bad).__name__)
+        remedy = "The service's standard error says more."
+        return self._counted(refusal(FermionError("the model", rule="able to answer this request", given=told, remedy=remedy)))
+
+    def _counted(self, answer: Reply) -> Reply:
+        self.counters.answered(PREDICT, answer.status)
         return answer
 
     def _admit(self, headers: Headers) -> None:
-        """Refuse what can be refused before its body is read."""
+        """Refuse what its headers already give away."""
         if self.stopping:
-            raise RequestRejected(
-                "the service",
-                rule="ready",
-                given=Told("one that is stopping"),
-                remedy="Send it again; another copy of the service answers.",
-                status=503,
-            )
+            raise _not_ready("one that is stopping")
         for name, value in headers:
             if name == b"content-type":
-                if value != b"application/json" and value.split(b";")[0].strip().lower() != b"application/json":
+                if value != JSON and value.split(b";")[0].strip().lower() != JSON:
                     raise _unsupported("the content type", "application/json", value, 'Send the header "content-type: application/json".')
             elif name == b"content-length":
-                if value.isdigit() and int(value) > self.serve.body:
-                    raise too_large(self.serve.body, Told(f"{value.decode()} bytes"))
+                if len(value) > 4 and value.isdigit() and int(value) > self.serve.body:
+                    raise _too_large(self.serve.body, f"{value.decode()[:20]} bytes")
             elif name == b"content-encoding" and value.strip().lower() != b"identity":
                 raise _unsupported("the content encoding", "identity", value, "Send the body without compression.")
 
@@ -190,51 +222,46 @@ class Service:
 
     def _readyz(self) -> Reply:
         if self.ready:
-            return reply(b'{"ready":true}')
-        given = "one that is stopping" if self.stopping else "one that is warming up"
-        return refusal(RequestRejected("the service", rule="ready", given=Told(given), where="/readyz", status=503))
+            return Reply(b'{"ready":true}')
+        return refusal(_not_ready("one that is stopping" if self.stopping else "one that is warming up"))
 
     def _metrics(self) -> Reply:
         text = self.counters.text(waiting=self._batcher.waiting, ready=self.ready, about={"bundle": self.bundle, "name": self.name})
-        return reply(text.encode(), TEXT)
+        return Reply(text.encode(), kind=TEXT)
 
     def _document(self) -> dict[str, Any]:
         return describe.schema_document(self._requests, self.runtime.outputs, bundle=self.bundle, name=self.name)
 
     def _schema(self) -> Reply:
-        return reply(msgspec.json.encode(self._document()))
+        return Reply(msgspec.json.encode(self._document()))
 
     def _openapi(self) -> Reply:
         document = describe.openapi(self._requests, self.runtime.outputs, bundle=self.bundle, name=self.name, example=self.example)
-        return reply(msgspec.json.encode(document))
+        return Reply(msgspec.json.encode(document))
 
     def _docs(self) -> Reply:
-        return reply(docs_page(self._document(), self.example), HTML, more=[_POLICY])
+        return Reply(docs_page(self._document(), self.example), kind=HTML, more=[_POLICY])
 
 
 _POLICY = (b"content-security-policy", b"default-src 'self' 'unsafe-inline'")  # the page loads nothing from elsewhere
 
 
-def too_large(most: int, given: Told) -> RequestRejected:
-    """413: a body beyond what the service reads."""
+def _too_large(most: int, given: str) -> RequestRejected:
     return RequestRejected(
         "the body",
         rule=f"at most {most} bytes",
-        given=given,
+        given=Told(given),
         remedy="Send fewer rows per request, or serve with a larger `serve.body`.",
         where="body",
         status=413,
     )
 
 
+def _not_ready(given: str) -> RequestRejected:
+    return RequestRejected(
+        "the service", rule="ready", given=Told(given), remedy="Send it again in a moment: another copy may answer.", status=503
+    )
+
+
 def _unsupported(subject: str, rule: str, given: bytes, remedy: str) -> RequestRejected:
     return RequestRejected(subject, rule=rule, given=Told(given[:60].decode("latin-1")), remedy=remedy, where="headers", status=415)
-
-
-def _failed(bad: Exception) -> Reply:
-    """What the client is not to blame for: told in full on standard error, in short to the client."""
-    traceback.print_exception(bad)
-    told = FermionError(
-        "the model", rule="able to answer this request", given=Told(type(bad).__name__), remedy="The service's standard error says more."
-    )
-    return refusal(told)

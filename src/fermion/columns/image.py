@@ -18,6 +18,7 @@ from fermion.core import lazy
 from fermion.core.errors import Told, ValueRejected
 
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")  # Pillow's others include one that runs a program (EPS)
 
 
 class Pixels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,7 +156,7 @@ def _opened(value: bytes | str | Path, values: Values, row: int) -> Any:
     """The picture of an encoded file, with Pillow. Pictures of more than 64 million pixels are refused before they are decoded."""
     image = lazy.load("PIL.Image", extra="media")
     try:
-        picture = image.open(io.BytesIO(value) if isinstance(value, bytes) else value)
+        picture = image.open(io.BytesIO(value) if isinstance(value, bytes) else value, formats=FORMATS)
         if picture.width * picture.height <= 64_000_000:
             picture.load()
             return picture

@@ -30,12 +30,21 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     classes: tuple[Label, ...] = ()
 
     def fit(self, values: Values) -> Self:
-        """The sorted classes of the training part. Numbers that are whole are classes as integers."""
+        """The sorted classes of the training part. Numbers that are whole are classes as integers.
+
+        Raises:
+            ValueRejected: a value that names no class.
+            DataError: two classes that JSON cannot tell apart, such as 1 and "1".
+        """
         present = {_label(value, values, row) for row, value in enumerate(_listed(values)) if not is_missing(value)}
         by_kind: dict[str, set[Label]] = {}
         for label in present:
             by_kind.setdefault(type(label).__name__, set()).add(label)
         classes = tuple(label for kind in sorted(by_kind) for label in sorted(by_kind[kind]))
+        if len({name_of(label) for label in classes}) < len(classes):
+            rule = "told apart by their names, which are the keys of `probabilities`"
+            remedy = "Make them all text or all numbers."
+            raise DataError(f"the classes of `{self.target}`", rule=rule, given=Told(_some(classes)), remedy=remedy)
         return type(self)(target=self.target, array=self.array or f"probabilities:{self.target}", classes=classes)
 
     def encode(self, values: Values) -> NDArray[np.int64]:
@@ -174,9 +183,12 @@ def infer_output(target: str, values: Values, *, classes_up_to: int = 20) -> Out
     ('y', 'Value')
 
     Raises:
-        DataError: the values are neither.
+        DataError: the values are neither, or there is none.
     """
     listed = [value for value in _listed(values) if not is_missing(value)]
+    if not listed:
+        remedy = "Choose another column as data.target."
+        raise DataError(f"the target `{target}`", rule="present in some rows", given=Told("no value"), remedy=remedy)
     if all(isinstance(value, bool | str) for value in listed):
         return Probability(target=target)
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in listed):
@@ -185,11 +197,11 @@ def infer_output(target: str, values: Values, *, classes_up_to: int = 20) -> Out
         return Probability(target=target) if whole and len(distinct) <= classes_up_to else Value(target=target)
     if all(isinstance(value, bool | str | int) for value in listed):
         return Probability(target=target)
-    odd = next(value for value in listed if not isinstance(value, bool | str | int | float))
+    kinds = sorted({type(value).__name__ for value in listed})
     raise DataError(
         f"the target `{target}`",
         rule="text, truth values or numbers",
-        given=Told(f"a value of type {type(odd).__name__}"),
+        given=Told(f"values of type {', '.join(kinds)}"),
         remedy="Choose another column as data.target.",
     )
 
@@ -204,12 +216,11 @@ def name_of(label: Label) -> str:
 
 
 def _listed(values: Values) -> Sequence[Any]:
-    return values.tolist() if isinstance(values, np.ndarray) else values
+    listed: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
+    return [value.item() if isinstance(value, np.generic) else value for value in listed]
 
 
 def _label(value: object, values: Values, row: int) -> Label:
-    if isinstance(value, np.generic):
-        value = value.item()
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str | int | bool):

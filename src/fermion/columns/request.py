@@ -107,7 +107,7 @@ class Requests:
             remedy = "A missing value is sent as null, where training had missing values."
         elif expected := re.search(r"Expected `(.*)`, got `(.*)`", says):
             rule, given = expected[1], Told(expected[2])
-            if expected[2] == "null":
+            if expected[2] == "null" and expected[1] not in ("array", "object"):
                 remedy = "No value was missing in training; send one, or declare `missing: accept` for the column and train again."
             elif path == "$":
                 remedy = _FORM

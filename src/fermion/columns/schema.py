@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from fermion.core import registry
 from fermion.core.errors import DataError, Told, ValueRejected, did_you_mean
 
 
+_UNSPEAKABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+
+
 class Field(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One input: its column, and whether a value may be missing (learned in training, or declared)."""
 
@@ -26,6 +30,9 @@ class Field(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     missing: bool = False
 
     def __post_init__(self) -> None:
+        if _UNSPEAKABLE.search(self.name):  # such a name can be no field of a request's type
+            rule = "text without double quotes, backslashes and control characters"
+            raise DataError("the name of a column", rule=rule, given=self.name, remedy="Rename it, or list it under data.ignore.")
         if isinstance(self.column, dict):  # as it comes from a manifest
             raw: dict[str, Any] = {**self.column}
             kind = str(raw.get("type", ""))

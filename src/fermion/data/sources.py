@@ -54,6 +54,22 @@ def read(source: str, *, folder: Path, where: str = "") -> Table:
     raise _missing(path, source, where)
 
 
+def stamp(source: str, *, folder: Path, where: str = "") -> list[tuple[str, int, int]]:
+    """What tells, without reading a source, that it is as it was: each file's path, size (bytes) and time of change (ns).
+
+    A source that cannot change, such as a sample, is its own stamp. What is not there has an empty one; `read` says so.
+    """
+    source = _with_variables(source, where)
+    if "://" in source:
+        return [(source, 0, 0)]
+    path = (folder / Path(source).expanduser()).absolute()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and _visible(file, path))
+    else:
+        files = [path] if path.is_file() else _matching(path) if any(sign in source for sign in "*?[") else []
+    return [(str(file), (state := file.stat()).st_size, state.st_mtime_ns) for file in files]
+
+
 def _with_variables(source: str, where: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1]

@@ -17,7 +17,7 @@ from fermion.core.run import Run
 from fermion.core.sections import seconds
 from fermion.core.spec import Spec
 from fermion.data import sources
-from fermion.data.checks import Finding
+from fermion.data.checks import Finding, refuse
 from fermion.data.split import Marks
 from fermion.data.table import Table
 from fermion.practice import making
@@ -124,7 +124,7 @@ def fit(data: Any, *, target: str | tuple[str, ...], progress: bool = False, **s
     table = labelled(_table(data), spec.data)
     marks = making.divide(table, spec, run)
     findings = making.look(table, marks, spec)
-    making.stop_on(findings)
+    refuse(findings)
     return Trained(spec, table, marks, making.fit(table, marks, spec, run), findings, run)
 
 

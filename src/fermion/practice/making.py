@@ -19,19 +19,19 @@ from fermion.bundle.manifest import Manifest, Provenance, Score
 from fermion.bundle.profile import Profile
 from fermion.bundle.runtime import Runtime
 from fermion.bundle.steps import Step
-from fermion.columns.column import Arrays
 from fermion.columns.output import Decision, Output, Probability, infer_output
 from fermion.columns.schema import Schema
 from fermion.core import registry
-from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
 from fermion.core.spec import Spec, digest, document
 from fermion.data.checks import Finding, check
 from fermion.data.split import Marks, split
 from fermion.data.table import Table
-from fermion.practice.preparation import Learnable, encode, learn, parts, row_weights, targets_of, task_of
+from fermion.practice.preparation import Learnable, encode, learn, parts, row_weights, set_aside, targets_of
+from fermion.research import evaluate
 from fermion.research.model import Curve, Encoded, Model
 from fermion.research.parity import check_parity
+from fermion.research.scoring import answers, task_of
 
 LIBRARIES = ("numpy", "onnxruntime", "polars", "torch", "lightgbm", "scikit-learn", "onnx")
 
@@ -83,25 +83,7 @@ def look(table: Table, marks: Marks, spec: Spec) -> list[Finding]:
     """What would spoil a fit or a number."""
     targets = targets_of(spec.data)
     kinds = {target: _has_classes(table, target) for target in targets}
-    return check(table.drop(spec.data.ignore), targets=tuple(targets), marks=marks, classification=kinds, accept=spec.checks.accept)
-
-
-def stop_on(findings: list[Finding]) -> None:
-    """A finding of severity "error" stops a fit.
-
-    Raises:
-        DataError: the worst finding, with its rows and its remedy.
-    """
-    worst = next((finding for finding in findings if finding.severity == "error"), None)
-    if worst is not None:
-        rows = f" (rows {', '.join(map(str, worst.rows))})" if worst.rows else ""
-        raise DataError(
-            f"the data, checked for `{worst.kind}`,",
-            rule="fit to learn from",
-            given=Told(worst.message + rows),
-            remedy=worst.remedy,
-            where=f"column `{worst.column}`" if worst.column else "",
-        )
+    return check(table.drop(set_aside(spec, table)), targets=tuple(targets), marks=marks, classification=kinds, accept=spec.checks.accept)
 
 
 def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
@@ -111,6 +93,7 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
         DataError: the data do not fit. FermionError: the export differs from the model.
     """
     learnt: Learnable = learn(table, marks, spec)
+    evaluate.check(spec, learnt.outputs, table.names)
     whole = encode(table, learnt.schema, learnt.outputs, row_weights(table, spec.data, "fit"))
     rows = parts(marks)
     train, valid = whole.take(rows["train"]), whole.take(rows["validation"])
@@ -136,15 +119,6 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
         model=msgspec.to_builtins(model),
         stopped=run.stopped,
     )
-
-
-def answers(runtime: Runtime, arrays: Arrays, *, batch: int = 1024) -> Arrays:
-    """Encoded arrays of N rows -> output arrays, in batches that fit the memory."""
-    rows = len(next(iter(arrays.values())))
-    made = [runtime.run({name: array[at : at + batch] for name, array in arrays.items()}) for at in range(0, rows, batch)]
-    if not made:
-        raise DataError("a part of the split", rule="not empty", given=Told("0 rows"))
-    return {name: np.concatenate([one[name] for one in made]) for name in made[0]}
 
 
 def manifest_of(

@@ -18,7 +18,7 @@ from fermion.core.errors import FermionError, NotReached, Stopped, Told
 from fermion.core.run import Event, Run
 from fermion.core.sections import seconds
 from fermion.core.spec import document
-from fermion.data import sources
+from fermion.data import checks, sources
 from fermion.data.checks import Finding
 from fermion.data.split import Marks
 from fermion.data.table import Table
@@ -26,10 +26,11 @@ from fermion.practice import making
 from fermion.practice.cache import Stages
 from fermion.practice.live import check_live
 from fermion.practice.making import Product
-from fermion.practice.preparation import labelled, parts, task_of
+from fermion.practice.preparation import labelled, parts
 from fermion.practice.project import Project
 from fermion.practice.scoring import score
 from fermion.research.evaluate import Report, missed
+from fermion.research.scoring import task_of
 
 FORMAT = 1  # of run.json
 
@@ -110,7 +111,7 @@ class Pipeline:
         findings = stages.stage("checks", list[Finding], of_checks, lambda: making.look(self.table(), marks, spec))
         for finding in findings:
             self.run.emit("finding", "checks", finding.message, **msgspec.to_builtins(finding))
-        making.stop_on(findings)
+        checks.refuse(findings)
         of_fit = [*of_split, document(spec)["data"], spec.model, spec.seed, spec.budget, spec.device, making.libraries()]
         product = stages.stage("fit", Product, of_fit, lambda: self._fit(marks), keep=lambda: not self.run.stopped)
         of_evaluate = [*of_fit, spec.evaluate, spec.decide]

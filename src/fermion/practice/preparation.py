@@ -79,17 +79,17 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
         if name not in table.names:
             raise SpecError("a column of data.ignore", rule="in the data", given=name, remedy=did_you_mean(name, table.names))
     train = table.take(marks.rows(TRAIN))
-    weight = _weight(data)
-    aside = {
-        *targets,
-        *data.ignore,
-        *([spec.split.column] if spec.split.column else []),
-        *([weight.column] if weight and weight.column else []),
-    }
     batch = train.batch([name for name in table.names if name not in targets and name not in data.ignore])
-    found = infer(batch, data.columns, without=tuple(aside))
+    found = infer(batch, data.columns, without=(*targets, *set_aside(spec, table)))
     outputs = tuple(infer_output(target, train.values(target)).fit(train.values(target)) for target in targets)
     return Learnable(schema=found.schema.fit(batch, missing=found.missing), outputs=outputs, skipped=found.skipped)
+
+
+def set_aside(spec: Spec, table: Table) -> list[str]:
+    """Columns that are no inputs unless they are declared: ignored ones, what the split goes by, the weight."""
+    weight = _weight(spec.data)
+    named = {*spec.data.ignore, spec.split.column, weight.column if weight else None} - set(spec.data.columns)
+    return [name for name in table.names if name in named]
 
 
 def encode(table: Table, schema: Schema, outputs: tuple[Output, ...], weights: NDArray[Any] | None = None) -> Encoded:
@@ -135,18 +135,6 @@ def row_weights(table: Table, data: Data, purpose: str) -> NDArray[np.float64] |
 def parts(marks: Marks) -> Mapping[str, NDArray[np.int64]]:
     """The rows of the three parts by name."""
     return {"train": marks.rows(TRAIN), "validation": marks.rows(VALIDATION), "test": marks.rows(TEST)}
-
-
-def task_of(outputs: tuple[Output, ...]) -> str:
-    """binary, multiclass, regression, or several.
-
-    >>> task_of((Probability(target="y", classes=(False, True)),))
-    'binary'
-    """
-    if len(outputs) > 1:
-        return "several"
-    output = outputs[0]
-    return ("binary" if len(output.classes) <= 2 else "multiclass") if isinstance(output, Probability) else "regression"
 
 
 def _weight(data: Data) -> Weight | None:

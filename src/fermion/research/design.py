@@ -81,7 +81,8 @@ class Design(Struct, frozen=True, kw_only=True):
         if self.numbers:
             x_NF = arrays["numbers"]
             missing_NF = np.isnan(x_NF)
-            z_NF = (np.where(missing_NF, self.median, x_NF) - self.mean) / self.scale
+            with np.errstate(over="ignore"):
+                z_NF = (np.where(missing_NF, self.median, x_NF) - self.mean) / self.scale
             parts += [np.clip(z_NF, -FAR, FAR), missing_NF & self.flagged]
         parts += [arrays[name].reshape(len(arrays[name]), -1) / np.float32(255) for name, _ in self.images]
         return np.concatenate(parts, axis=1, dtype=np.float32) if parts else np.zeros((len(arrays["codes"]), 0), dtype=np.float32)

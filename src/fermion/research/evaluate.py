@@ -141,7 +141,7 @@ def missed(metrics: Mapping[str, Score], require: Mapping[str, float]) -> NotRea
         f"`{name}`",
         rule=rule,
         given=Told(given + others),
-        remedy="The report shows where it fails (worst slices, most confident errors). Improve the data or the model, or lower `evaluate.require`.",
+        remedy="The report's worst slices and most confident errors show where it fails. Improve the data or the model, or ask for less.",
     )
 
 

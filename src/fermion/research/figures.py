@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,12 @@ def confusion(scored: Scored, names: Sequence[str]) -> Confusion:
     matrix = metrics.confusion(scored)
     if len(names) <= DRAWN_CELLS:
         return Confusion(classes=tuple(names), matrix=_rounded(matrix))
-    kept = np.sort(np.argsort(-matrix.sum(1), kind="stable")[: DRAWN_CELLS - 1])
+    kept: list[int] = np.sort(np.argsort(-matrix.sum(1), kind="stable")[: DRAWN_CELLS - 1]).tolist()
     group = np.full(len(names), DRAWN_CELLS - 1)
     group[kept] = np.arange(len(kept))
     small = np.zeros((DRAWN_CELLS, DRAWN_CELLS))
     np.add.at(small, (group[:, None], group[None]), matrix)
-    return Confusion(classes=(*(names[k] for k in kept.tolist()), THE_REST), matrix=_rounded(small))
+    return Confusion(classes=(*(names[k] for k in kept), THE_REST), matrix=_rounded(small))
 
 
 def lines(scored: Scored, output: Probability) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
@@ -121,6 +122,6 @@ def _histogram(of: str, x_N: Floats, edges: Floats, parts: dict[str, NDArray[np.
     return Histogram(of=of, edges=edges.tolist(), counts=counts)
 
 
-def _rounded(x: NDArray[np.float64]) -> list[float] | list[list[float]]:
-    """Five significant decimals: a figure shows fewer, and the file stays small."""
+def _rounded(x: NDArray[np.float64]) -> Any:
+    """Nested lists with five decimals: a figure shows fewer, and the file stays small."""
     return np.round(x, 5).tolist()

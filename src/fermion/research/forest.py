@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct, field
 
-from fermion.core.errors import FermionError
+from fermion.core.errors import FermionError, Told
 
 OBJECTIVES = {"binary": "LOGISTIC", "multiclass": "SOFTMAX", "regression": "NONE"}
 
@@ -39,7 +39,9 @@ class Branches(Struct, kw_only=True):
         free = 1
         while todo:
             node, here = todo.pop()
-            if "leaf_value" in node and "split_feature" not in node:
+            if "split_feature" not in node:
+                if "leaf_coeff" in node:
+                    raise FermionError("a leaf", rule="a constant", given=Told("a linear model (linear_tree)"))
                 self._add(number, here, "LEAF")
                 self.leaf_tree.append(number)
                 self.leaf_node.append(here)
@@ -96,8 +98,8 @@ def ensemble(dump: dict[str, Any]) -> Ensemble:
     objective = str(dump["objective"]).split()[0]
     if objective not in OBJECTIVES:
         raise FermionError("the objective of the trees", rule=f"one of {', '.join(OBJECTIVES)}", given=objective)
-    if dump.get("average_output") or any("leaf_coeff" in str(tree) for tree in dump["tree_info"][:1]):
-        raise FermionError("the trees", rule="plain gradient-boosted trees", given="an averaged or linear ensemble")
+    if dump.get("average_output"):
+        raise FermionError("the trees", rule="summed", given=Told("an averaged ensemble (boosting=rf)"))
     branches = Branches()
     per_round = int(dump["num_tree_per_iteration"])
     classes = int(dump["num_class"]) if objective == "multiclass" else 2

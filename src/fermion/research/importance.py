@@ -52,8 +52,8 @@ def importances(
         for _ in range(repeats):
             shuffled = _scores(model, some, _shuffled(some, name, rng.permutation(len(some))), decisions)
             for target in drops:
-                worse = whole[target] - shuffled[target]
-                drops[target].setdefault(name, []).append(worse * _sign(some, target))
+                worse = _sign(some, target) * (whole[target] - shuffled[target])
+                drops[target].setdefault(name, []).append(worse + 0.0)  # never -0.0
     else:
         done = len(names)
     if drops and done < len(names):

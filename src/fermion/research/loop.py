@@ -28,9 +28,10 @@ from fermion.core.run import Run
 from fermion.research.blocks import Heads
 from fermion.research.model import Curve, Encoded
 from fermion.research.optim import Steps
+from fermion.research.targets import labelled
 
 Tensors = dict[str, Tensor]
-PROBED = 8  # first steps that try both precisions
+PROBED = 6  # first steps that try both precisions
 GAIN = 1.15  # how much faster bfloat16 has to be
 
 
@@ -67,18 +68,19 @@ def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Ru
 
     Ends with `recipe.steps`, with the time that `run` has left, with its stop signal or with the patience, whichever comes first:
     the schedule's position is max(share of the steps, share of the time), so that it is complete in each of the first two cases.
-    The seeds are `run`'s; the same seed gives the same weights on one machine as long as the time does not run out.
+    The seeds are `run`'s: the same seed gives the same weights on one machine as long as the time does not run out and the measured
+    precision is the same.
 
     Args:
         net: arrays by name, each (B, ...), -> raw outputs by `output.array`.
         rows: what is learned from, N >= 1.
-        valid: what is chosen by; without a row the last weights are kept.
+        valid: what is chosen by; without a labelled row the last weights are kept.
 
     Raises:
         FermionError: the loss is no longer finite.
         Stopped: the stop signal came before the first step.
     """
-    began, limit = time.monotonic(), run.left()
+    began, limit = time.monotonic(), 0.97 * run.left()  # the rest is for the last look
     if run.stopped:
         raise Stopped("the training", rule="begun before it is stopped", given=Told("no step"))
     if not len(rows):
@@ -151,21 +153,20 @@ def calibrate(net: nn.Module, heads: Heads, valid: Encoded) -> None:
     T minimises the cross entropy there, which is convex in 1 / T, against targets that hold back K / (N + K) of their certainty: with
     no error among N rows one is not infinitely sure (Platt 1999; Guo et al. 2017).
     """
-    device = heads.temperature.device
-    arrays, targets = tensors(valid, device)
-    weights = row_weights(valid, False, device)
     if not len(valid):
         return
+    arrays, _ = tensors(valid, heads.temperature.device)
     heads.temperature.fill_(1.0)
     raw = predict_raw(net, arrays)
     for position, output in enumerate(heads.outputs):
-        labelled = targets[output.target] != UNLABELLED
-        if not isinstance(output, Probability) or not labelled.any():
+        target = labelled(output, valid)
+        if not isinstance(output, Probability) or not len(target):
             continue
-        z_NK, y_N = raw[output.array][labelled].double(), targets[output.target][labelled]
-        w_N1 = torch.ones_like(y_N, dtype=torch.float64)[:, None] if weights is None else weights[labelled].double()[:, None]
-        held = z_NK.shape[1] / (len(y_N) + z_NK.shape[1])
-        q_NK = F.one_hot(y_N, z_NK.shape[1]).double() * (1 - held) + held / z_NK.shape[1]
+        z_NK = raw[output.array].cpu()[torch.from_numpy(target.at)].double()
+        classes = z_NK.shape[1]
+        held = classes / (len(target) + classes)
+        q_NK = F.one_hot(torch.from_numpy(target.y), classes) * (1 - held) + held / classes
+        w_N1 = torch.from_numpy(target.w)[:, None]
         low, high = 0.05, 20.0  # of 1 / T
         for _ in range(50):
             middle = (low * high) ** 0.5
@@ -181,6 +182,7 @@ class Check:
         self.net, self.valid, self.recipe = net, valid, recipe
         self.arrays, self.targets = tensors(valid, device)
         self.weights = row_weights(valid, recipe.balance, device)
+        self.useful = any(len(labelled(output, valid)) for output in valid.outputs)
         self.best, self.best_step, self.looked, self.since = math.inf, 0, 0, 0
         self.kept: dict[str, Tensor] = {}
         self.points: dict[str, list[tuple[int, float]]] = {}
@@ -196,13 +198,13 @@ class Check:
     def look(self, step: int, run: Run, stage: str) -> None:
         """Evaluate now."""
         self.looked = step
-        values = self._values() if len(self.valid) else {"validation loss": -float(step)}
+        values = self._values() if self.useful else {"validation loss": -float(step)}
         loss = values["validation loss"]
         self.since += 1
         if loss < self.best or not self.kept:
             self.best, self.best_step, self.since = loss, step, 0
             self.kept = {name: tensor.detach().clone() for name, tensor in self.net.state_dict().items()}
-        if len(self.valid):
+        if self.useful:
             for name, value in values.items():
                 self.points.setdefault(name, []).append((step, value))
             told: dict[str, Any] = {name.replace(" ", "_"): value for name, value in values.items()}
@@ -222,10 +224,9 @@ class Check:
         for output in self.valid.outputs:
             if isinstance(output, Probability):
                 codes = self.targets[output.target]
-                labelled = codes != UNLABELLED
-                right = (raw[output.array].argmax(1) == codes)[labelled].double().mean() if labelled.any() else torch.tensor(math.nan)
+                known = codes != UNLABELLED
                 name = "validation accuracy" if len(self.valid.outputs) == 1 else f"validation accuracy of {output.target}"
-                values[name] = float(right)
+                values[name] = float((raw[output.array].argmax(1) == codes)[known].float().mean())
         return values
 
 
@@ -233,7 +234,7 @@ class Precision:
     """float32 or bfloat16 autocast, by what is faster here for this net and batch: the first steps try both in turn."""
 
     def __init__(self, wanted: str, device: torch.device) -> None:
-        self.wanted, self.device = wanted, device
+        self.wanted, self.device = "float32" if device.type == "mps" else wanted, device
         self.seconds: dict[bool, list[float]] = {False: [], True: []}
         self.half = wanted == "bfloat16"
         self.notes: list[str] = []
@@ -273,13 +274,13 @@ def total_loss(outputs: Sequence[Output], raw: Tensors, truth: Tensors, weights:
         y, value = truth[output.target], raw[output.array].float()
         if isinstance(output, Probability):
             each = F.cross_entropy(value, y, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="none")
-            labelled = y != UNLABELLED
+            known = y != UNLABELLED
         else:
-            labelled = ~y.isnan()
-            each = (value - y.nan_to_num()).square() * labelled
+            known = ~y.isnan()
+            each = (value - y.nan_to_num()).square() * known
         if weights is not None:
             each = each * weights
-        losses.append(each.sum() / labelled.sum().clamp(min=1))
+        losses.append(each.sum() / known.sum().clamp(min=1))
     return torch.stack(losses).sum()
 
 

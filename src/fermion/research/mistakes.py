@@ -52,8 +52,8 @@ def most_confident(judged: Judged, test: Encoded, raw: Table, rows: NDArray[np.i
                 row=int(rows[at]),
                 truth=truth,
                 answer=answer,
-                probability=None if p_N is None else finite(p_N[n]),
-                of_truth=None if truth_N is None else finite(truth_N[n]),
+                probability=None if p_N is None else finite(float(p_N[n])),
+                of_truth=None if truth_N is None else finite(float(truth_N[n])),
                 values=plain_values(raw, at, test.schema),
                 picture=_picture(test, at),
             )

@@ -7,6 +7,7 @@ does not come first. Looking at many slices finds some bad ones by chance: a low
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from fermion.columns.column import Values, is_missing
 from fermion.columns.output import name_of
 from fermion.measure.metrics import METRICS
-from fermion.measure.page import shown_as
 from fermion.measure.scored import Floats, Scored
 from fermion.measure.tally import Basis
 from fermion.research.report import Slice
@@ -114,14 +114,16 @@ def _numbers(x_N: NDArray[Any]) -> Levels | None:
         ends = [known[0], *cuts, known[-1]]
         names = [
             f"{_shown(low)} to {'below ' if number < len(cuts) else ''}{_shown(high)}"
-            for number, (low, high) in enumerate(zip(ends[:-1], ends[1:], strict=True))
+            for number, (low, high) in enumerate(itertools.pairwise(ends))
         ]
     codes_N = np.where(gone, len(names), codes_N)
     return Levels([*names, MISSING] if gone.any() else names, codes_N.astype(np.int64))
 
 
 def _shown(x: Any) -> str:
-    return np.datetime_as_string(x, unit="m").replace("T", " ") if isinstance(x, np.datetime64) else shown_as(x.item())
+    if isinstance(x, np.datetime64):
+        return str(np.datetime_as_string(x, unit="m")).replace("T", " ")
+    return f"{int(x):,}" if float(x).is_integer() and abs(x) < 1e15 else f"{float(x):.4g}"
 
 
 def _term(scored: Scored, task: str) -> Floats:

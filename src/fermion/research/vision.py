@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from fermion.columns.output import Probability
 from fermion.columns.schema import Named
 from fermion.core import lazy
 from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
 from fermion.research.model import Encoded, Fitted
+from fermion.research.targets import learnable
 
 SMALLEST, LARGEST = 28, 64  # sides of a picture in the net
 
@@ -38,26 +38,28 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     (32, 64, 96)
     """
 
-    widths: tuple[int, ...] = (32, 64, 96)
-    steps: int = 0
-    batch: int = 512
-    lr: float = 0.0225
-    matrix_lr: float = 0.15
-    augment: float = 1.0
-    smoothing: float = 0.1
+    widths: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=2)] = (32, 64, 96)
+    steps: Annotated[int, Meta(ge=0)] = 0
+    batch: Annotated[int, Meta(ge=2)] = 512
+    lr: Annotated[float, Meta(gt=0)] = 0.0225
+    matrix_lr: Annotated[float, Meta(ge=0)] = 0.15
+    augment: Annotated[float, Meta(ge=0)] = 1.0
+    smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     balance: bool = False
-    size: int = 0
-    patience: int = 0
+    size: Annotated[int, Meta(ge=0)] = 0
+    patience: Annotated[int, Meta(ge=0)] = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Learn from `train`, keep the weights with the least loss on `valid`.
 
         Raises:
-            DataError: there is no column of pictures, no row or only one class.
+            DataError: there is no column of pictures, no labelled row or only one class.
+            Stopped: it was stopped before the first step.
         """
         picture = the_picture(train)
-        check_targets(train)
+        for output in train.outputs:
+            learnable(output, train)
         lazy.load("torch", extra="train")
         import torch
 
@@ -98,14 +100,14 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         )
 
     def net_size(self, height: int, width: int) -> tuple[int, int] | None:
-        """Height and width in the net, multiples of 4 in the pictures' own proportions; None where that is their own size.
+        """Height and width in the net, even and in the pictures' own proportions; None where that is their own size.
 
-        >>> Cnn().net_size(8, 8), Cnn().net_size(28, 28), Cnn().net_size(480, 640)
-        ((28, 28), None, (48, 64))
+        >>> Cnn().net_size(8, 8), Cnn().net_size(28, 28), Cnn().net_size(480, 640), Cnn().net_size(2, 200)
+        ((28, 28), None, (48, 64), (4, 64))
         """
-        longer = max(height, width)
+        longer, least = max(height, width), 2 ** (len(self.widths) - 1)  # what the poolings need
         share = (self.size or min(max(longer, SMALLEST), LARGEST)) / longer
-        size = (max(4, round(height * share / 4) * 4), max(4, round(width * share / 4) * 4))
+        size = (max(least, round(height * share / 2) * 2), max(least, round(width * share / 2) * 2))
         return None if size == (height, width) else size
 
 
@@ -135,20 +137,6 @@ def the_picture(rows: Encoded) -> Named:
             else "Leave all but one out with data.columns.",
         )
     return pictures[0]
-
-
-def check_targets(rows: Encoded) -> None:
-    """Raises DataError where there is nothing to learn: no row, or a target with fewer than two classes."""
-    if not len(rows):
-        raise DataError("the training part", rule="not empty", given=Told("0 rows"), remedy="Give more data or a smaller test share.")
-    for output in rows.outputs:
-        if isinstance(output, Probability) and len(output.classes) < 2:
-            raise DataError(
-                f"the target `{output.target}`",
-                rule="of at least two classes in the training part",
-                given=output.classes,
-                remedy="Look at the split: a sorted table needs `split: {by: random}`.",
-            )
 
 
 def channel_statistics(pixels_NHWC: NDArray[Any]) -> tuple[list[float], list[float]]:

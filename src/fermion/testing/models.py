@@ -1,7 +1,7 @@
 """What every model promises, as tests. Third parties run them over their own:
 
-    class TestForest(ModelContract):
-        model = Forest(trees=50)
+class TestForest(ModelContract):
+    model = Forest(trees=50)
 """
 
 from __future__ import annotations

@@ -1,0 +1,208 @@
+"""Rewrites the generated parts of the documentation from the code: `python docs/generate.py`.
+
+A page holds `<!-- generated: NAME -->` and `<!-- end -->`; what stands between them is replaced. `tests/docs/test_generated.py` fails
+where a page differs from what the code says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from fermion.app import cli
+from fermion.cloud.counters import Counters
+from fermion.core import registry, sections, words
+from fermion.core.typed import beside, info, part_class
+from fermion.data.checks import KINDS
+from fermion.data.samples import SAMPLES
+from fermion.measure.metrics import METRICS, for_task
+
+FOLDER = Path(__file__).parent
+PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+WIDTH = "100"  # columns of the command line's help
+
+SECTIONS = {
+    "": sections.Spec,
+    "data": sections.Data,
+    "data.columns.NAME": sections.Declared,
+    "data.weight": sections.Weight,
+    "split": sections.Split,
+    "checks": sections.Checks,
+    "decide": sections.Choice,
+    "evaluate": sections.Evaluate,
+    "serve": sections.Serve,
+}
+
+
+def generated() -> dict[str, str]:
+    """What stands between the markers, by name."""
+    makers: dict[str, Callable[[], str]] = {
+        "help": _help,
+        "sections": _sections,
+        "models": lambda: _parts("models"),
+        "columns": lambda: _parts("columns"),
+        "metrics": _metrics,
+        "findings": _findings,
+        "samples": _samples,
+        "counters": _counters,
+    }
+    return {name: make() for name, make in makers.items()}
+
+
+def rewritten(text: str, parts: dict[str, str]) -> str:
+    """A page with its generated parts as they should be."""
+    return PART.sub(lambda found: f"{found[1]}\n{parts[found['name']]}\n{found[3]}", text)
+
+
+def _help() -> str:
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = WIDTH
+    try:
+        top = cli.parser()
+        (verbs,) = [action.choices for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+        texts = {"fermion": top.format_help(), **{f"fermion {name}": one.format_help() for name, one in verbs.items()}}
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+    return "".join(f"### {name}\n\n```text\n{text.rstrip()}\n```\n\n" for name, text in texts.items())
+
+
+def _sections() -> str:
+    return "".join(f"### {name or 'The top level'}\n\n{_about(cls)}\n\n{_fields(cls)}\n" for name, cls in SECTIONS.items())
+
+
+def _parts(group: str) -> str:
+    found = {name: part_class(group, name) for name in registry.names(group)}
+    ours = {name: cls for name, cls in found.items() if cls.__module__.startswith("fermion.")}
+    return "".join(f"### {name}\n\n{_about(cls)}\n\n{_fields(cls, learned=group == 'columns')}\n" for name, cls in ours.items())
+
+
+def _about(cls: type[Struct]) -> str:
+    """The docstring up to its arguments, example or formulas, as running text."""
+    kept: list[str] = []
+    for paragraph in (inspect.getdoc(cls) or "").split("\n\n"):
+        if re.match(r"Args:|>>>|\s{4}", paragraph):
+            break
+        kept.append(" ".join(paragraph.split()))
+    return "\n\n".join(kept)
+
+
+def _fields(cls: type[Struct], *, learned: bool = False) -> str:
+    """A table of fields with what they take, their default and what they mean."""
+    told = _arguments(cls)
+    inline = beside(cls)
+    rows: list[str] = []
+    for field in info(cls).fields:
+        name = "type" if inline and field.name == inline[0] else field.encode_name
+        meaning = words.description(field.type) or told.get(field.name, "") or _of_section(field.type)
+        rows.append(f"| `{name}` | {_cell(_kind(field.type))} | {_default(field)} | {_cell(meaning)} |")
+    if not rows:
+        return "It has no settings.\n"
+    return "\n".join(["| Field | Takes | Default | Meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _kind(kind: Any) -> str:
+    inner = words.plain(kind)
+    if isinstance(inner, msgspec.inspect.StructType):
+        return "a section"
+    if isinstance(inner, msgspec.inspect.DictType) and isinstance(words.plain(inner.value_type), msgspec.inspect.StructType):
+        return "a section per name"
+    if isinstance(inner, msgspec.inspect.UnionType):
+        members = [one for one in inner.types if not isinstance(one, msgspec.inspect.NoneType)]
+        return " or ".join(_kind(one) for one in members)
+    return words.expected(kind)
+
+
+def _of_section(kind: Any) -> str:
+    inner = words.plain(kind)
+    return (inspect.getdoc(inner.cls) or "").split("\n\n")[0].replace("\n", " ") if isinstance(inner, msgspec.inspect.StructType) else ""
+
+
+def _default(field: Any) -> str:
+    if field.required:
+        return "**required**"
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if isinstance(value, Struct):
+        return "its own"
+    if value is None or value == () or value == {} or value == "":
+        return "none"
+    return f"`{msgspec.json.encode(value).decode()}`".replace('"', "")
+
+
+def _arguments(cls: type[Struct]) -> dict[str, str]:
+    """The entries under `Args:` of a docstring."""
+    found = re.search(r"^Args:\n((?:    .*\n?|\n)+)", (inspect.getdoc(cls) or "") + "\n", re.MULTILINE)
+    entries: dict[str, str] = {}
+    for line in (found[1] if found else "").splitlines():
+        if match := re.match(r"    (\w+): (.*)", line):
+            entries[match[1]] = match[2]
+        elif entries and line.strip():
+            entries[list(entries)[-1]] += " " + line.strip()
+    return {name: text[:1].upper() + text[1:] for name, text in entries.items()}
+
+
+def _metrics() -> str:
+    tasks = {task: [metric.name for metric in for_task(task)] for task in ("binary", "multiclass", "regression")}
+    rows = []
+    for name, metric in METRICS.items():
+        having = [f"**{task}**" if names[0] == name else task for task, names in tasks.items() if name in names]
+        reach = "at least" if metric.direction == "max" else "at most"
+        low, high = (f"{bound:g}".replace("inf", "∞") for bound in (metric.low, metric.high))
+        rows.append(f"| `{name}` | {metric.title} | {low} to {high} | {reach} | {', '.join(having)} |")
+    head = ["| Name | Metric | Range | `require` means | Tasks (bold: the primary one) |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def _findings() -> str:
+    source = inspect.getsource(__import__("fermion.data.checks", fromlist=["KINDS"]))
+    told = dict(re.findall(r'^    "([a-z-]+)": "(?:error|warning|info)",  # (.*)$', source, re.MULTILINE))
+    rows = [f"| `{kind}` | {severity} | {_cell(_sentence(told[kind]))} |" for kind, severity in KINDS.items()]
+    return "\n".join(["| Kind | Severity | What was found |", "|---|---|---|", *rows]) + "\n"
+
+
+def _samples() -> str:
+    rows = []
+    for name, cls in SAMPLES.items():
+        options = ", ".join(f"`{one.name}={_option(one.default)}`" for one in msgspec.structs.fields(cls))  # type: ignore[arg-type]
+        rows.append(f"| `sample://{name}` | {_cell((inspect.getdoc(cls) or '').splitlines()[0])} | {options or 'none'} |")
+    return "\n".join(["| Source | Rows | Options with defaults |", "|---|---|---|", *rows]) + "\n"
+
+
+def _option(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _counters() -> str:
+    text = Counters(["column"]).text(waiting=0, ready=True, about={"bundle": "ID", "name": "NAME"})
+    says = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE))
+    kinds = dict(re.findall(r"^# TYPE (\S+) (.*)$", text, re.MULTILINE))
+    rows = [f"| `{name}` | {kinds[name]} | {_cell(meaning)} |" for name, meaning in says.items()]
+    return "\n".join(["| Name | Type | Meaning |", "|---|---|---|", *rows]) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    made = generated()
+    for page in sorted(FOLDER.glob("*.md")):
+        old = page.read_text(encoding="utf-8")
+        new = rewritten(old, made)
+        if new != old:
+            page.write_text(new, encoding="utf-8")
+            print(f"rewrote {page.name}")
