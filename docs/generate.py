@@ -29,6 +29,15 @@ FOLDER = Path(__file__).parent
 PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WIDTH = "100"  # columns of the command line's help
 
+# Fields that a column learns; its docstring tells of them in running text.
+TOLD = {
+    ("category", "levels"): "Learned: the levels, by frequency, then by name.",
+    ("number", "offset"): "Learned: what is subtracted in float64 before the cast to float32.",
+    ("time", "unit"): "What numbers count since 1970; none where values are ISO 8601 text or dates.",
+    ("time", "origin"): "Learned: the moment from which `elapsed` counts, in seconds since 1970.",
+    ("time", "parts"): "Which parts to make; those that do not vary in the training part are dropped.",
+}
+
 SECTIONS = {
     "": sections.Spec,
     "data": sections.Data,
@@ -84,7 +93,7 @@ def _sections() -> str:
 def _parts(group: str) -> str:
     found = {name: part_class(group, name) for name in registry.names(group)}
     ours = {name: cls for name, cls in found.items() if cls.__module__.startswith("fermion.")}
-    return "".join(f"### {name}\n\n{_about(cls)}\n\n{_fields(cls, learned=group == 'columns')}\n" for name, cls in ours.items())
+    return "".join(f"### {name}\n\n{_about(cls)}\n\n{_fields(cls)}\n" for name, cls in ours.items())
 
 
 def _about(cls: type[Struct]) -> str:
@@ -93,18 +102,25 @@ def _about(cls: type[Struct]) -> str:
     for paragraph in (inspect.getdoc(cls) or "").split("\n\n"):
         if re.match(r"Args:|>>>|\s{4}", paragraph):
             break
+        if paragraph.endswith(":"):  # what it announces are formulas
+            break
         kept.append(" ".join(paragraph.split()))
     return "\n\n".join(kept)
 
 
-def _fields(cls: type[Struct], *, learned: bool = False) -> str:
+def _fields(cls: type[Struct]) -> str:
     """A table of fields with what they take, their default and what they mean."""
     told = _arguments(cls)
     inline = beside(cls)
     rows: list[str] = []
     for field in info(cls).fields:
         name = "type" if inline and field.name == inline[0] else field.encode_name
-        meaning = words.description(field.type) or told.get(field.name, "") or _of_section(field.type)
+        meaning = (
+            words.description(field.type)
+            or told.get(field.name)
+            or _of_section(field.type)
+            or TOLD.get((str(info(cls).tag), field.name), "")
+        )
         rows.append(f"| `{name}` | {_cell(_kind(field.type))} | {_default(field)} | {_cell(meaning)} |")
     if not rows:
         return "It has no settings.\n"

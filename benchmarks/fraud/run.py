@@ -105,7 +105,7 @@ def encoded(data: Stream, start: int) -> tuple[Encoded, Encoded]:
     return parts[0], parts[1]
 
 
-def scores(p_N: NDArray[Any], part: Encoded) -> Scores:
+def scores(p_N: Any, part: Encoded) -> Scores:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     y_N = part.targets["is_fraud"]
@@ -129,7 +129,8 @@ def forest(settings: dict[str, Any], train: Encoded, test: Encoded, seed: int, t
 
     model = RandomForestClassifier(n_estimators=100, random_state=seed, n_jobs=threads, **settings)
     model.fit(train.arrays["numbers"], train.targets["is_fraud"])
-    return scores(model.predict_proba(test.arrays["numbers"])[:, 1], test)
+    p_NK = np.asarray(model.predict_proba(test.arrays["numbers"]))
+    return scores(p_NK[:, 1], test)
 
 
 def best(options: dict[str, Any], score: Callable[[Any], Scores]) -> tuple[str, Scores]:

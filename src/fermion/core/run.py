@@ -69,7 +69,7 @@ class Run:
         """A generator for the stream of this name, the same for the same seed."""
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
-    def emit(self, kind: str, stage: str = "", text: str = "", *, done: float = 0.0, total: float = 0.0, **values: Any) -> None:
+    def emit(self, kind: str, stage: str = "", text: str = "", /, *, done: float = 0.0, total: float = 0.0, **values: Any) -> None:
         """Tell every listener; one that fails is dropped, never the work."""
         event = Event(kind=kind, stage=stage, text=text, done=done, total=total, values=values, at=time.time())
         for listener in list(self.listeners):

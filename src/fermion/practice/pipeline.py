@@ -73,16 +73,15 @@ class Done(Struct, frozen=True, kw_only=True):
     stopped: bool
     name: str = ""
     spec: dict[str, Any] = field(default_factory=dict[str, Any])
-    error: dict[str, str] | None = None
+    error: NotReached | None = None
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON has it; `error` only where there is one."""
-        whole: dict[str, Any] = msgspec.to_builtins(self)
-        if self.error is None:
-            del whole["error"]
-        return whole
+        whole: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, error=None))
+        del whole["error"]
+        return whole if self.error is None else {**whole, "error": self.error.document()}
 
 
 class Pipeline:
@@ -103,6 +102,17 @@ class Pipeline:
         Raises:
             FermionError: what stopped it. Nothing is registered then, and what the stages before gave is kept for the next run.
         """
+        try:
+            done = self._go()
+        finally:
+            told = [event for event in self.events if event.kind != "progress"]
+            self._write("events.jsonl", b"".join(msgspec.json.encode(event) + b"\n" for event in told))
+        self._write("run.json", msgspec.json.encode(done.document()))
+        if done.error is not None:
+            raise Missed(done)
+        return done
+
+    def _go(self) -> Done:
         spec, stages = self.spec, self.stages
         read = stages.stage("data", Read, [spec.data.source, self._stamp(), spec.data.drop_unlabelled, spec.data.target], self._read)
         of_split = [read.fingerprint, spec.split, spec.data.target, spec.seed]
@@ -128,16 +138,11 @@ class Pipeline:
         self._write("report.html", page)
         self._write("report.json", msgspec.json.format(msgspec.json.encode(report)))
         if missing := missed(report.metrics, spec.evaluate.require):
-            done = self._done(None, product, report, error=missing)
-            self._write("run.json", msgspec.json.encode(done.document()))
-            raise Missed(missing, done)
+            return self._done(None, product, report, error=missing)
         bundle = stages.plain("bundle", lambda: self._bundle(marks, product, report, read))
         verified = stages.stage("verify", list[Check], [bundle.id, platform.node(), making.libraries()], lambda: self._verify(bundle))
         stages.plain("register", lambda: self.project.register(bundle))
-        done = self._done(bundle, product, report, verified=verified)
-        self._write("events.jsonl", b"\n".join(msgspec.json.encode(event) for event in self.events if event.kind != "progress") + b"\n")
-        self._write("run.json", msgspec.json.encode(done.document()))
-        return done
+        return self._done(bundle, product, report, verified=verified)
 
     def check(self) -> list[Finding]:
         """Data, split and checks alone."""
@@ -217,7 +222,7 @@ class Pipeline:
             spec=document(self.spec),
             checks=tuple(verified or ()),
             notes=report.notes,
-            error=None if error is None else error.document(),
+            error=error,
         )
 
     def _write(self, name: str, data: bytes) -> Path:
@@ -227,8 +232,10 @@ class Pipeline:
 
 
 class Missed(NotReached):
-    """A requirement of `evaluate.require` that was not reached, with the document of the run that missed it."""
+    """A requirement of `evaluate.require` that was not reached, with the run that missed it."""
 
-    def __init__(self, missing: NotReached, done: Done) -> None:
+    def __init__(self, done: Done) -> None:
+        missing = done.error
+        assert missing is not None
         super().__init__(missing.subject, rule=missing.rule, given=Told(missing.given), remedy=missing.remedy, where=missing.where)
         self.done = done

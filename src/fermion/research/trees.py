@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from fermion.bundle.steps import Onnx
@@ -38,7 +38,8 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         leaves: leaves of a tree.
         rounds: the largest number of trees per class; 0 leaves it to the validation part.
         patience: rounds without improvement before it stops; 0 never stops early.
-        min_leaf: rows in a leaf, at least (a tenth of a small table at most).
+        min_leaf: rows in a leaf, at least (a tenth of a small table at most); 0 takes a five-hundredth of the rows, from 20 to 100.
+        bins: different values of a number that a split can tell apart. Rare events live in the tails, where few bins are.
         l2: penalty on the leaves' values.
         features: share of the columns that a tree may use.
         rows: share of the rows that a tree is grown on.
@@ -50,15 +51,16 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     Ke et al.: LightGBM, NeurIPS 2017.
     """
 
-    lr: float = 0.05
-    leaves: int = 31
-    rounds: int = 0
-    patience: int = 50
-    min_leaf: int = 20
-    l2: float = 0.0
-    features: float = 0.8
-    rows: float = 0.8
-    threads: int = 0
+    lr: Annotated[float, Meta(gt=0)] = 0.05
+    leaves: Annotated[int, Meta(ge=2)] = 31
+    rounds: Annotated[int, Meta(ge=0)] = 0
+    patience: Annotated[int, Meta(ge=0)] = 50
+    min_leaf: Annotated[int, Meta(ge=0)] = 0
+    bins: Annotated[int, Meta(ge=2, le=65535)] = 4095
+    l2: Annotated[float, Meta(ge=0)] = 0.0
+    features: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    rows: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    threads: Annotated[int, Meta(ge=0)] = 0
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Grow one ensemble per output.
@@ -137,7 +139,8 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             **({"num_class": classes} if objective == "multiclass" else {}),
             "learning_rate": self.lr,
             "num_leaves": self.leaves,
-            "min_data_in_leaf": max(1, min(self.min_leaf, len(train) // 10)),
+            "min_data_in_leaf": max(1, min(self.min_leaf or int(np.clip(len(train) / 500, 20, 100)), len(train) // 10)),
+            "max_bin": self.bins,
             "lambda_l2": self.l2,
             "feature_fraction": self.features,
             "bagging_fraction": self.rows,
