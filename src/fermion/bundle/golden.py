@@ -88,7 +88,7 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 continue
             with np.errstate(divide="ignore", invalid="ignore"):  # where both tolerances are 0
                 ratio = np.where(got == want, 0.0, np.abs(got - want) / (expected.atol + expected.rtol * np.abs(want)))
-            found[name] = float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
+            found[name] = float(np.nan_to_num(ratio, nan=np.inf, posinf=np.inf).max(initial=0.0))
         return found
 
 
@@ -105,7 +105,7 @@ def read(data: bytes, schema: Schema, outputs: Sequence[Output]) -> Golden:
         given = {name: array.shape for name, array in golden.arrays().items()}
     except (msgspec.DecodeError, FermionError, ValueError, TypeError) as bad:
         rule = "rows of this bundle's schema with their outputs"
-        raise BundleError(NAME, rule=rule, given=Told(str(bad)), remedy=_AGAIN) from None
+        raise BundleError(NAME, rule=rule, given=Told(str(bad).rstrip(".")), remedy=_AGAIN) from None
     if not 1 <= rows <= MOST:
         raise BundleError("the golden rows", rule=f"1 to {MOST}", given=rows, remedy=_AGAIN)
     if given != want:

@@ -26,8 +26,11 @@ _WITHIN: dict[str, dict[int, str]] = {
 }
 _DOMAIN = {"node": 7, "function": 10}
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
-# Numbers of an attribute come one by one in files of older writers: thousands of 2 to 11 bytes, skipped by one match.
+# The values of an attribute come one by one, in a forest by tens of thousands: numbers of 2 to 11 bytes are passed over by one match.
 _NUMBERS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}+[\x00-\x7f]|\x3d[\x00-\xff]{4})*+")
+
+
+_TEXT = 0x4A  # the tag of one of an attribute's texts
 
 
 def check(name: str, graph: bytes) -> None:
@@ -59,8 +62,8 @@ def _walk(name: str, data: bytes, used: set[str], own: set[str]) -> set[str]:
         met.add(kind)
         within, domain = _WITHIN[kind], _DOMAIN.get(kind, 0)
         while at < end:
-            if kind == "attribute" and (numbers := _NUMBERS.match(data, at, end)) and numbers.end() > at:
-                at = numbers.end()
+            if kind == "attribute" and (past := _past_values(data, at, end)) > at:
+                at = past
                 continue
             tag, at = _varint(data, at, end)
             number, wire = tag >> 3, tag & 7
@@ -90,6 +93,15 @@ def _walk(name: str, data: bytes, used: set[str], own: set[str]) -> set[str]:
             elif wire == 2 and number in within:
                 waiting.append((within[number], start, at))
     return met
+
+
+def _past_values(data: bytes, at: int, end: int) -> int:
+    """Where the numbers and short texts of an attribute that begin here are over."""
+    if (numbers := _NUMBERS.match(data, at, end)) is not None:
+        at = numbers.end()
+    while at + 1 < end and data[at] == _TEXT and data[at + 1] < 0x80 and at + 2 + data[at + 1] <= end:
+        at += 2 + data[at + 1]
+    return at
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:

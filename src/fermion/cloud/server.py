@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import signal
 import socket
@@ -20,7 +21,7 @@ GRACE_SECONDS = 5.0  # that running requests get when the service stops
 BACKLOG = 2048  # connections that may wait to be accepted
 
 
-def serve(path: str | Path, settings: Serve | None = None, *, say: Callable[[str], None] = print) -> None:
+def serve(path: str | Path, settings: Serve | None = None, *, say: Callable[[str], None] | None = None) -> None:
     """Serve a bundle until SIGTERM or SIGINT, then finish what waits and return.
 
     Prints one line once requests are answered: the URL and a command to try.
@@ -28,7 +29,7 @@ def serve(path: str | Path, settings: Serve | None = None, *, say: Callable[[str
     Args:
         path: of a bundle, a folder or a zip.
         settings: host, port (0 takes any free one), sizes of queue, batch and body, threads per model call.
-        say: takes that line.
+        say: takes that line; it is printed when left out.
 
     Raises:
         UsageError: the port is taken or not allowed.
@@ -37,7 +38,7 @@ def serve(path: str | Path, settings: Serve | None = None, *, say: Callable[[str
     settings = settings or Serve()
     listener = _listen(settings.host, settings.port)
     with listener:
-        _run(Service.of(bundles.open(path), settings), listener, say)
+        _run(Service.of(bundles.open(path), settings), listener, say or functools.partial(print, flush=True))
 
 
 def _run(service: Service, listener: socket.socket, say: Callable[[str], None]) -> None:

@@ -36,10 +36,11 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
             ValueRejected: a value that names no class.
             DataError: two classes that JSON cannot tell apart, such as 1 and "1".
         """
-        present = {_label(value, values, row) for row, value in enumerate(_listed(values)) if not is_missing(value)}
-        by_kind: dict[str, set[Label]] = {}
-        for label in present:
-            by_kind.setdefault(type(label).__name__, set()).add(label)
+        by_kind: dict[str, set[Label]] = {}  # apart by kind, because True and 1 are equal
+        for row, value in enumerate(_listed(values)):
+            if not is_missing(value):
+                label = _label(value, values, row)
+                by_kind.setdefault(type(label).__name__, set()).add(label)
         classes = tuple(label for kind in sorted(by_kind) for label in sorted(by_kind[kind]))
         if len({name_of(label) for label in classes}) < len(classes):
             rule = "told apart by their names, which are the keys of `probabilities`"

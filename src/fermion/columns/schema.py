@@ -18,7 +18,6 @@ from fermion.columns.number import Number
 from fermion.core import registry
 from fermion.core.errors import DataError, Told, ValueRejected, did_you_mean
 
-
 _UNSPEAKABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 

@@ -49,7 +49,13 @@ def read_csv(path: Path, *, separator: str = ",") -> pl.DataFrame:
 
     data = _text(path)
     if not data.strip():
-        raise DataError("a csv file", rule="a header and rows", given=Told("an empty file"), where=str(path))
+        raise DataError(
+            "a csv file",
+            rule="a header and rows",
+            given=Told("an empty file"),
+            remedy="Check the step that writes this file.",
+            where=str(path),
+        )
     if b"\n" not in data and b"\r" in data:
         raise DataError(
             "a csv file",
@@ -130,7 +136,13 @@ def read_jsonl(path: Path) -> pl.DataFrame:
 
     data = _text(path)
     if not data.strip():
-        raise DataError("a jsonl file", rule="one JSON object per line", given=Told("an empty file"), where=str(path))
+        raise DataError(
+            "a jsonl file",
+            rule="one JSON object per line",
+            given=Told("an empty file"),
+            remedy="Check the step that writes this file.",
+            where=str(path),
+        )
     try:
         return pl.read_ndjson(data, infer_schema_length=None)
     except pl.exceptions.PolarsError as failed:

@@ -19,7 +19,7 @@ from fermion.bundle.manifest import Manifest, Provenance, Score
 from fermion.bundle.profile import Profile
 from fermion.bundle.runtime import Runtime
 from fermion.bundle.steps import Step
-from fermion.columns.output import Decision, Output, Probability, infer_output
+from fermion.columns.output import Decision, Output, Probability
 from fermion.columns.schema import Schema
 from fermion.core import registry
 from fermion.core.run import Run
@@ -27,7 +27,7 @@ from fermion.core.spec import Spec, digest, document
 from fermion.data.checks import Finding, check
 from fermion.data.split import Marks, split
 from fermion.data.table import Table
-from fermion.practice.preparation import Learnable, encode, learn, parts, row_weights, set_aside, targets_of
+from fermion.practice.preparation import Learnable, encode, learn, output_of, parts, row_weights, set_aside, targets_of
 from fermion.research import evaluate
 from fermion.research.model import Curve, Encoded, Model
 from fermion.research.parity import check_parity
@@ -74,7 +74,7 @@ def divide(table: Table, spec: Spec, run: Run) -> Marks:
         table,
         spec.split,
         target=table.values(targets[0]) if len(targets) == 1 else None,
-        task_is_classification=_has_classes(table, targets[0]),
+        task_is_classification=isinstance(output_of(targets[0], table, spec.data), Probability),
         rng=run.rng("split"),
     )
 
@@ -82,7 +82,7 @@ def divide(table: Table, spec: Spec, run: Run) -> Marks:
 def look(table: Table, marks: Marks, spec: Spec) -> list[Finding]:
     """What would spoil a fit or a number."""
     targets = targets_of(spec.data)
-    kinds = {target: _has_classes(table, target) for target in targets}
+    kinds = {target: isinstance(output_of(target, table, spec.data), Probability) for target in targets}
     return check(table.drop(set_aside(spec, table)), targets=tuple(targets), marks=marks, classification=kinds, accept=spec.checks.accept)
 
 
@@ -195,10 +195,6 @@ def commit_of(folder: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-def _has_classes(table: Table, target: str) -> bool:
-    return isinstance(infer_output(target, table.values(target)), Probability)
 
 
 def _guess(output: Output, train: Encoded) -> list[float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fermion.columns.column import Values
 from fermion.columns.infer import infer
-from fermion.columns.output import Output, Probability, infer_output, name_of
+from fermion.columns.output import Output, Probability, Value, infer_output, name_of
 from fermion.columns.schema import Schema, missing_rows
 from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
 from fermion.core.sections import Data, Weight
@@ -47,7 +47,7 @@ def labelled(table: Table, data: Data, where: str = "") -> Table:
                 "data.target",
                 rule=f"a column of the data ({', '.join(table.names[:12])})",
                 given=target,
-                remedy=did_you_mean(target, table.names),
+                remedy=did_you_mean(target, table.names) or "Name the column to learn.",
                 where=where,
             )
     if len(targets) > 1 and not data.drop_unlabelled:
@@ -80,9 +80,27 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
             raise SpecError("a column of data.ignore", rule="in the data", given=name, remedy=did_you_mean(name, table.names))
     train = table.take(marks.rows(TRAIN))
     batch = train.batch([name for name in table.names if name not in targets and name not in data.ignore])
-    found = infer(batch, data.columns, without=(*targets, *set_aside(spec, table)))
-    outputs = tuple(infer_output(target, train.values(target)).fit(train.values(target)) for target in targets)
+    inputs = {name: said for name, said in data.columns.items() if name not in targets}
+    found = infer(batch, inputs, without=(*targets, *set_aside(spec, table)))
+    outputs = tuple(output_of(target, table, data).fit(train.values(target)) for target in targets)
     return Learnable(schema=found.schema.fit(batch, missing=found.missing), outputs=outputs, skipped=found.skipped)
+
+
+def output_of(target: str, table: Table, data: Data) -> Output:
+    """What a target means: as its column is declared (`category` or `flag`: classes, `number`: a value), else as its values say.
+
+    Raises:
+        SpecError: it is declared as a column that cannot be a target.
+    """
+    said = data.columns.get(target)
+    if said is None or said.column is None:
+        return infer_output(target, table.values(target))
+    kind = said.column.__struct_config__.tag
+    if kind in ("category", "flag"):
+        return Probability(target=target)
+    if kind == "number":
+        return Value(target=target)
+    raise SpecError(f"the target `{target}` in data.columns", rule="a category, a flag or a number", given=kind)
 
 
 def set_aside(spec: Spec, table: Table) -> list[str]:

@@ -44,10 +44,9 @@ class Project:
         Raises:
             SpecError: the file is missing or wrong.
         """
+        spec = specs.load(path, overrides)
         found = Path(path)
-        if found.is_dir():
-            found = found / FILE
-        return cls(found.resolve(), specs.load(found, overrides))
+        return cls((found / FILE if found.is_dir() else found).resolve(), spec)
 
     @property
     def tag(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fermion.columns.output import Decision, Threshold
+from fermion.measure.metrics import METRICS
 from fermion.measure.page import shown_as
 from fermion.research.model import Curve
 from fermion.research.report import Confusion, Detail, Histogram, Importance, Line, Reliability, Scatter
@@ -19,7 +21,7 @@ BARS = 25
 NUMBERED = 15  # classes of a confusion matrix that still has numbers in its cells
 
 
-def of(detail: Detail) -> Iterator[tuple[str, Traces, Layout, bool]]:
+def of(detail: Detail, decision: Decision | None = None) -> Iterator[tuple[str, Traces, Layout, bool]]:
     """The figures of one target: caption, traces, layout, and whether it takes the whole width."""
     if detail.confusion is not None and len(detail.classes) > 2:
         yield "Confusion: truth down, answer across, colour by share of the row", *confusion(detail.confusion), True
@@ -36,6 +38,12 @@ def of(detail: Detail) -> Iterator[tuple[str, Traces, Layout, bool]]:
     if detail.histogram is not None:
         caption = "Errors" if detail.scatter is not None else f"Probability of {detail.histogram.of}"
         yield caption, *histogram(detail.histogram), detail.scatter is not None
+    if detail.thresholds:
+        yield (
+            f"Precision and recall of {_cut(next(reversed(detail.classes), ''))} by threshold",
+            *thresholds(detail.thresholds, decision),
+            False,
+        )
     if detail.confusion is not None and len(detail.classes) == 2:
         yield "Confusion: truth down, answer across", *confusion(detail.confusion), False
 
@@ -49,6 +57,14 @@ def precision_recall(lines: Sequence[Line]) -> tuple[Traces, Layout]:
     """Steps, as average precision counts them."""
     traces = [{**_curve(line), "line": {"shape": "vh", "width": 2}} for line in lines]
     return traces, _unit_square("recall", "precision", len(lines))
+
+
+def thresholds(lines: Sequence[Line], decision: Decision | None) -> tuple[Traces, Layout]:
+    """What another threshold would give; the dotted line is the one that is used."""
+    at = 0.5
+    if isinstance(decision, Threshold):
+        at = decision.at if decision.code == 1 else 1 - decision.at
+    return [*map(_curve, lines), _straight(at, 0, at, 1, "used")], _unit_square("answered from this probability on", "", 2)
 
 
 def reliability(found: Reliability) -> tuple[Traces, Layout]:
@@ -164,7 +180,11 @@ def slices(detail: Detail) -> tuple[Traces, Layout]:
         "hovertemplate": "%{x:.4~g}, %{customdata}<extra></extra>",
     }
     layout = _bars(places, [_cut(f"{one.column}: {one.value}") for one in shown])
-    return [dots, _straight(whole, -0.5, whole, len(shown) - 0.5, "whole")], {**layout, "xaxis": {"title": {"text": detail.slice_metric}}}
+    axes = {"xaxis": {"title": {"text": METRICS[detail.slice_metric].title}}}
+    return [dots, _straight(whole, -0.5, whole, len(shown) - 0.5, "whole")], {**layout, **axes}
+        **layout,
+        "xaxis": {"title": {"text": METRICS[detail.slice_metric].title}},
+    }
 
 
 def importance(found: Sequence[Importance]) -> tuple[Traces, Layout]:
@@ -214,7 +234,7 @@ def curves(found: Sequence[Curve]) -> Iterator[tuple[str, Traces, Layout]]:
 
 
 def _curve(line: Line) -> dict[str, Any]:
-    area = "" if line.area is None else f" {line.area:.3f}"
+    area = "" if line.area is None else f": {line.area:.3f}"
     return {
         "type": "scatter",
         "mode": "lines",

@@ -191,6 +191,7 @@ def _detail(
         confusion=figures.confusion(scored, names),
         roc=roc,
         precision_recall=precision_recall,
+        thresholds=figures.thresholds(scored, output),
         reliability=figures.reliability(scored, output),
         histogram=figures.probabilities(scored, output),
     )

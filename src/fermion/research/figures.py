@@ -12,7 +12,7 @@ from fermion.columns.output import Probability, name_of
 from fermion.measure import metrics
 from fermion.measure.curves import Curve, calibration, precision_recall_curve, roc_curve
 from fermion.measure.scored import Floats, Scored
-from fermion.measure.tally import Ranking, areas
+from fermion.measure.tally import Ranking, areas, ratio
 from fermion.research.report import Confusion, Histogram, Line, Reliability, Scatter
 from fermion.research.scoring import finite
 
@@ -20,6 +20,7 @@ DRAWN_CLASSES = 12  # curves of one figure at the most
 DRAWN_CELLS = 40  # classes of a confusion matrix at the most; the rarer ones are one
 POINTS = 1000
 BINS = 30
+STEPS = 100  # thresholds
 THE_REST = "all others"
 
 
@@ -48,6 +49,21 @@ def lines(scored: Scored, output: Probability) -> tuple[tuple[Line, ...], tuple[
         roc.append(_line(name, roc_curve(scored, code, points=points), auc))
         precision_recall.append(_line(name, precision_recall_curve(scored, code, points=points), average_precision))
     return tuple(line for line in roc if line.x), tuple(line for line in precision_recall if line.x)
+
+
+def thresholds(scored: Scored, output: Probability) -> tuple[Line, ...]:
+    """Precision, recall and F1 of the positive class against the probability from which it is answered."""
+    if scored.probabilities is None or len(output.classes) != 2 or not len(scored):
+        return ()
+    at_T = np.linspace(0, 1, STEPS + 1)
+    weights = np.ones(len(scored)) if scored.weights is None else scored.weights
+    step_N = np.searchsorted(at_T, scored.probabilities[:, 1], side="right") - 1  # the last threshold that the row still reaches
+    said, right = (
+        np.bincount(step_N, weights * of_N, STEPS + 1)[::-1].cumsum()[::-1] for of_N in (np.ones(len(scored)), scored.truth == 1)
+    )
+    true = np.full_like(said, right[0])
+    found = {"precision": ratio(right, said), "recall": ratio(right, true), "F1": ratio(2 * right, said + true)}
+    return tuple(_line(name, Curve(at_T, y_T, np.empty(0)), None) for name, y_T in found.items())
 
 
 def reliability(scored: Scored, output: Probability) -> Reliability | None:

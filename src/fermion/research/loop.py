@@ -95,8 +95,8 @@ def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Ru
     clock = Precision(recipe.precision, device)
     losses: list[Tensor] = []
     curve: list[tuple[int, float]] = []
-    every = max(1, recipe.steps // 100)
-    done, position, due = 0, 0.0, 1
+    looks = check.evaluations(recipe.steps * recipe.batch)
+    done, position, told, looked = 0, 0.0, 0.0, 0
     with seeded(run.seed_for(f"{stage}: net"), run.device):
         while position < 1.0 and not run.stopped and not check.patience_over:
             net.train()
@@ -120,16 +120,16 @@ def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Ru
             losses.append(loss.detach())
             done += 1
             position = _position(done, recipe.steps, time.monotonic() - began, limit)
-            if done % every == 0 or position >= 1.0:
-                value = float(torch.stack(losses).mean())
+            if position - told >= 0.01 or position >= 1.0:
+                told, value = position, float(torch.stack(losses).mean())
                 losses.clear()
                 if not math.isfinite(value):
                     raise _diverged(stage, done, recipe)
                 curve.append((done, value))
                 run.emit("progress", stage, done=min(position, 1.0) * recipe.steps, total=recipe.steps)
                 run.emit("metric", stage, done=done, loss=value)
-            if position * check.evaluations(recipe.steps * recipe.batch) >= due or position >= 1.0:
-                due = math.floor(position * check.evaluations(recipe.steps * recipe.batch)) + 1
+            if position * looks >= looked + 1 or position >= 1.0:
+                looked = math.floor(position * looks)
                 check.look(done, run, stage)
         if check.looked != done:
             check.look(done, run, stage)

@@ -58,7 +58,8 @@ class Nodes:
         """The checked graph. `outputs` names tensors for the outside; all are float32 (N, *shape)."""
         declared: list[Any] = []
         for name, made in outputs.items():
-            self._nodes.append(self._helper.make_node("Identity", [made], [name]))
+            if name != made:
+                self._nodes.append(self._helper.make_node("Identity", [made], [name]))
             declared.append(self._helper.make_tensor_value_info(name, _TYPES["float32"], ["batch", *shapes[name]]))
         graph = self._helper.make_graph(self._nodes, self._name, self._inputs, declared, self._constants)
         model = self._helper.make_model(

@@ -11,7 +11,7 @@ from fermion.core import yaml12
 from fermion.measure.metrics import METRICS
 from fermion.measure.page import Page, shown_as
 from fermion.research import drawings
-from fermion.research.report import Detail, Mistake, Plain, Report, Slice
+from fermion.research.report import Detail, Mistake, Report, Slice
 
 HEADLINE = 4  # metrics on the first screen of a single target
 COLUMNS = 7  # of a row among the errors
@@ -55,9 +55,8 @@ def page(report: Report, *, title: str, model: Mapping[str, Any]) -> Page:
 
 def _subtitle(report: Report, model: Mapping[str, Any]) -> str:
     targets = ", ".join(report.details)
-    return (
-        f"{model.get('type', 'a model')} for {targets} ({_TASKS.get(report.task, report.task)}), on {report.rows:,} test rows it never saw"
-    )
+    kind, task = model.get("type", "a model"), _TASKS.get(report.task, report.task)
+    return f"{kind} for {targets} ({task}), on {report.rows:,} test rows it never saw"
 
 
 def _cards(report: Report) -> Iterable[tuple[str, object, str]]:
@@ -67,13 +66,13 @@ def _cards(report: Report) -> Iterable[tuple[str, object, str]]:
         names = list(report.metrics)[:HEADLINE]
     for name in names:
         yield _metric_title(name), report.metrics[name].value, _beside(report.metrics[name])
-    for part, rows in _sizes(report).items():
-        yield f"{part} rows".capitalize(), rows, ""
+    others = ", ".join(f"{part} {rows:,}" for part, rows in _sizes(report).items() if part != "test")
+    yield "Test rows", report.rows, others.replace(" ", "\u00a0").replace(",\u00a0", ", ")
 
 
 def _beside(score: Score) -> str:
-    between = f"{shown_as(score.low)} to {shown_as(score.high)}" if score.low is not None else "no interval"
-    return f"{between}\nbaseline {shown_as(score.baseline)}"
+    between = "no interval" if score.low is None else f"{shown_as(score.low)} to {shown_as(score.high)}"
+    return ", ".join(half.replace(" ", "\u00a0") for half in (between, f"baseline {shown_as(score.baseline)}"))
 
 
 def _metrics(made: Page, report: Report) -> None:
@@ -97,9 +96,7 @@ def _metrics(made: Page, report: Report) -> None:
     if report.weighted:
         told.append("Rows are weighted; counts below are sums of weights.")
     told += [_decision(target, decision, report) for target, decision in report.decisions.items()]
-    made.text(" ".join(told))
-    if report.notes:
-        made.table("Notes", ("what to know",), [(note,) for note in report.notes])
+    made.text(" ".join(told), *(f"Note: {note}" for note in report.notes))
 
 
 def _decision(target: str, decision: Any, report: Report) -> str:
@@ -111,7 +108,7 @@ def _decision(target: str, decision: Any, report: Report) -> str:
 
 def _figures(made: Page, detail: Detail, named: str, report: Report) -> None:
     made.section(f"{named}{'Errors' if detail.task == 'regression' else 'Curves and confusion'}")
-    for caption, data, layout, wide in drawings.of(detail):
+    for caption, data, layout, wide in drawings.of(detail, report.decisions.get(detail.target)):
         made.figure(caption, data, layout, wide=wide)
     if (by_class := _by_class(detail)) is not None:
         made.table("By class", ("class", "share", "precision", "recall", "F1"), by_class)
@@ -173,16 +170,13 @@ def _mistakes(made: Page, detail: Detail, named: str) -> None:
     made.table(
         "Rows of the source by how far the answer is off" if regression else "Wrong and sure of it, by row of the source",
         ("row", "truth", "answer", *odds, *columns),
-        [
-            (str(one.row), one.truth, one.answer, *(() if regression else (one.probability,)), *_cells(one, columns))
-            for one in detail.mistakes
-        ],
+        [(str(one.row), one.truth, one.answer, *_odds(one), *(one.values.get(name) for name in columns)) for one in detail.mistakes],
     )
 
 
 def _label(one: Mistake) -> str:
     answer, truth = (shown_as(said) for said in (one.answer, one.truth))
-    sure = "" if one.probability is None else f" ({one.probability:.0%})"
+    sure = "" if one.probability is None else f" ({one.probability:.1%})"
     return f"{answer}{sure}\nis {truth} · row {one.row}"
 
 
@@ -193,8 +187,8 @@ def _telling(detail: Detail) -> list[str]:
     return [name for name in names if name in ranked]
 
 
-def _cells(one: Mistake, columns: Sequence[str]) -> list[Plain]:
-    return [one.values.get(name) for name in columns]
+def _odds(one: Mistake) -> tuple[float, ...]:
+    return () if one.probability is None else (one.probability,)
 
 
 def _data(made: Page, report: Report) -> None:
@@ -205,9 +199,8 @@ def _data(made: Page, report: Report) -> None:
     times = cast(Mapping[str, Sequence[str]], report.split.get("boundaries") or {})
     sizes = _sizes(report)
     total = sum(sizes.values())
-    parts = [
-        (part, rows, f"{rows / total:.1%}" if total else "", *(times.get(part, ("", "")) if times else ())) for part, rows in sizes.items()
-    ]
+    when = {part: tuple(times.get(part, ("", ""))) if times else () for part in sizes}
+    parts = [(part, rows, f"{rows / total:.1%}" if total else "", *when[part]) for part, rows in sizes.items()]
     if parts:
         columns = ("part", "rows", "share", *(("from", "to") if times else ()))
         made.table("Parts", columns, parts, align="lrr" + "ll" * bool(times))
@@ -233,9 +226,16 @@ def _data(made: Page, report: Report) -> None:
 
 def _again(made: Page, report: Report, model: Mapping[str, Any]) -> None:
     made.section("Settings, and how to make this again")
-    made.code(f"pip install 'fermion[train]=={fermion.__version__}'\nfermion run fermion.yaml    # with this file, on the same data:")
-    made.code(yaml12.dump({**report.settings, "model": dict(model)} if model else report.settings))
+    made.code(f"pip install 'fermion[train]=={fermion.__version__}'\nfermion run fermion.yaml")
+    settings = {**report.settings, "model": dict(model)} if model else report.settings
+    made.text("On the same data, and with this as fermion.yaml:").code(yaml12.dump(_written(settings)))
     made.text(f"The evaluation took {report.seconds:.1f} seconds.")
+
+
+def _written(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is empty, as one would write it: empty is the default of every setting that may be."""
+    kept = {name: _written(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
+    return {name: value for name, value in kept.items() if value not in (None, {}, [], ())}
 
 
 def _sizes(report: Report) -> dict[str, int]:

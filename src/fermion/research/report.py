@@ -102,6 +102,7 @@ class Detail(Struct, frozen=True, kw_only=True):
     confusion: Confusion | None = None
     roc: tuple[Line, ...] = ()
     precision_recall: tuple[Line, ...] = ()
+    thresholds: tuple[Line, ...] = ()  # precision, recall and F1 of the positive class by threshold
     reliability: Reliability | None = None
     histogram: Histogram | None = None
     scatter: Scatter | None = None

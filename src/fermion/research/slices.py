@@ -123,7 +123,9 @@ def _numbers(x_N: NDArray[Any]) -> Levels | None:
 def _shown(x: Any) -> str:
     if isinstance(x, np.datetime64):
         return str(np.datetime_as_string(x, unit="m")).replace("T", " ")
-    return f"{int(x):,}" if float(x).is_integer() and abs(x) < 1e15 else f"{float(x):.4g}"
+    if 1000 <= abs(x) < 1e15 or float(x).is_integer():
+        return f"{x:,.0f}"
+    return f"{x:.4g}"
 
 
 def _term(scored: Scored, task: str) -> Floats:

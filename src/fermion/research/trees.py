@@ -253,8 +253,9 @@ class Forest(Struct, frozen=True, kw_only=True, dict=True):
             made = ensemble(self._boosters[output.array].dump_model())
             nodes = Nodes(name)
             x = self.inputs.nodes(nodes)
-            labels = ("label", "") if made.has_label else ("",)
-            y = nodes.add_many(made.op, x, made=labels, domain="ai.onnx.ml", **made.attributes)[-1]
+            # the label stays inside: its shape would make ONNX Runtime warn at every batch
+            names = ("label", "y") if made.has_label else ("",)
+            y = nodes.add_many(made.op, x, made=names, domain="ai.onnx.ml", **made.attributes)[-1]
             if not made.has_label:
                 y = nodes.add("Squeeze", y, nodes.constant(np.array([1], dtype=np.int64)))
             shape = (width(output),) if isinstance(output, Probability) else ()

@@ -107,7 +107,11 @@ def test_equal_content_gives_an_equal_id(bundle: Bundle, made: Parts, tmp_path: 
 
 def test_a_folder_may_be_named_by_the_id(bundle: Bundle, made: Parts, tmp_path: Path) -> None:
     named = bundles.write(
-        lambda identity: tmp_path / identity[:8], made.manifest(), graphs=made.graphs, golden=bundle.golden(), profile=bundle.read("profile.json")
+        lambda identity: tmp_path / identity[:8],
+        made.manifest(),
+        graphs=made.graphs,
+        golden=bundle.golden(),
+        profile=bundle.read("profile.json"),
     )
     assert named.path.name == named.id[:8]
 
@@ -173,7 +177,8 @@ def test_a_full_disk(bundle: Bundle, tmp_path: Path) -> None:
     source, target = bundle.path, tmp_path / "large"
     said = script(FULL, source, target, large.path).stdout.splitlines()
     assert said == [
-        f"the disk that holds {place} must be able to take what is written, got File too large. Free some space; what was there is as before."
+        f"the disk that holds {place} must be able to take what is written, got File too large. "
+        "Free some space; what was there is as before."
         for place in (target, tmp_path / "bundle.zip")
     ]
     assert tree(tmp_path) == before

@@ -311,6 +311,14 @@ class TestParts:
         assert override(found, "model.lr=1").model == fermion_forest.Forest(trees=3, lr=1.0)
 
 
+@pytest.mark.parametrize("name", registry.names("models"))
+def test_every_model_of_the_package_is_written_and_read_back(name: str) -> None:
+    found = read(BASE + f"model: {name}\n")
+    assert found.model == read(BASE + f"model: {{type: {name}}}\n").model
+    assert read(to_yaml(found)) == found
+    assert override(found, "seed=0") == found
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 
 from fermion.columns.category import Category
-from fermion.columns.column import Batch, Column
+from fermion.columns.column import Batch
 from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.columns.output import Output, Probability, Value
@@ -17,7 +17,6 @@ from fermion.core.errors import DataError
 from fermion.core.run import Run
 from fermion.research.model import Encoded, Fitted, Model
 from fermion.research.vision import Cnn
-from fermion.testing.models import ModelContract
 
 SMALL = Cnn(widths=(8, 12, 12), steps=60, batch=64, size=8, augment=0.3, precision="float32")
 
@@ -145,22 +144,3 @@ def test_nothing_to_learn() -> None:
 
 def test_few_rows_still_fit() -> None:
     assert SMALL.fit(pictures(5), pictures(3, 1), Run()).run(pictures(2).arrays)["probabilities:kind"].shape[0] == 2
-
-
-class TestCnn(ModelContract):
-    """A number becomes the grey of a picture's left half, missing where the picture is."""
-
-    model = msgspec.structs.replace(SMALL, steps=80, size=4, widths=(8, 8))
-
-    def columns(self) -> dict[str, Column]:
-        return {"image": Image(), "noise": Number(), "shop": Category()}
-
-    def batch(self, signal_N: Any, rng: np.random.Generator) -> Batch:
-        x_NHW = rng.integers(0, 40, (len(signal_N), 4, 4)) + np.clip(100 + 40 * signal_N, 0, 210)[:, None, None]
-        x_NHW[:, :, 2:] = rng.integers(0, 255, (len(signal_N), 1, 1))
-        shop = rng.choice(["inn", "bar"], len(signal_N)).tolist()
-        return {"image": list(x_NHW.astype(np.uint8)), "noise": rng.normal(size=len(signal_N)).tolist(), "shop": shop}
-
-    def strange(self) -> Batch:
-        white = np.full((4, 4), 255, dtype=np.uint8)
-        return {"image": [None, white, white // 255], "noise": [None, 1e30, -1e30], "shop": ["pub", None, "inn"]}
