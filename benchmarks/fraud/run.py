@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,9 @@ FEATURES = [
     *(f"customer_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "mean_amount")),
     *(f"terminal_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "risk")),
 ]  # fmt: skip
-TREES: dict[str, Trees] = {"trees": Trees()}
-NETS: dict[str, Mlp] = {"net": Mlp()}
-FORESTS: dict[str, dict[str, Any]] = {
-    "handbook": {},
-    "leaf 5": {"min_samples_leaf": 5},
-    "depth 10": {"max_depth": 10},
-    "depth 20": {"max_depth": 20},
-}
+TREES: dict[str, Trees] = {"defaults": Trees(), "15 leaves": Trees(leaves=15)}
+NETS: dict[str, Mlp] = {"500 steps": Mlp(steps=500), "1,000 steps": Mlp(steps=1_000)}
+FORESTS: dict[str, dict[str, Any]] = {"handbook": {}, "5 rows a leaf": {"min_samples_leaf": 5}}
 
 
 class Stream(Struct, frozen=True, kw_only=True):
@@ -117,13 +111,6 @@ def fitted(model: Model, train: Encoded, valid: Encoded, test: Encoded, seed: in
     return scores(made.run(test.arrays)[train.outputs[0].array][:, 1], test), made.learned
 
 
-def settled(model: Trees, train: Encoded, valid: Encoded, seed: int) -> Trees:
-    """The trees with the number of rounds that the validation part asks for."""
-    _, learned = fitted(model, train, valid, valid, seed)
-    assert isinstance(learned, Forest)
-    return structs.replace(model, rounds=learned.rounds["is_fraud"])
-
-
 def forest(settings: dict[str, Any], train: Encoded, test: Encoded, seed: int, threads: int) -> Scores:
     from sklearn.ensemble import RandomForestClassifier
 
@@ -133,33 +120,39 @@ def forest(settings: dict[str, Any], train: Encoded, test: Encoded, seed: int, t
     return scores(p_NK[:, 1], test)
 
 
-def best(options: dict[str, Any], score: Callable[[Any], Scores]) -> tuple[str, Scores]:
-    """The option with the largest average precision on the validation part."""
-    found = {name: score(option) for name, option in options.items()}
-    name = max(found, key=lambda name: found[name].ap)
-    return name, found[name]
-
-
 def one_start(data: Stream, start: int, seed: int, threads: int) -> dict[str, Any]:
-    """All models at one start day: choices on the week before, then fitted again and tested."""
+    """All models at one start day: choices on the week before, then fitted again and tested. More average precision is better."""
     past, valid = encoded(data, start - 7)
     train, test = encoded(data, start)
     none = valid.take(np.arange(0))
-    trees = {name: settled(structs.replace(model, threads=threads), past, valid, seed) for name, model in TREES.items()}
-    tree, tree_valid = best(trees, lambda model: fitted(model, past, none, valid, seed)[0])
-    net, net_valid = best(NETS, lambda model: fitted(model, past, none, valid, seed)[0])
-    grown, _ = best(FORESTS, lambda settings: forest(settings, past, valid, seed, threads))
+
+    tried: dict[str, tuple[Scores, Trees]] = {}
+    for name, model in TREES.items():
+        score, learned = fitted(structs.replace(model, threads=threads), past, valid, valid, seed)
+        assert isinstance(learned, Forest)
+        tried[name] = score, structs.replace(model, threads=threads, rounds=learned.rounds["is_fraud"])
+    tree = max(tried, key=lambda name: tried[name][0].ap)
+    nets = {name: fitted(model, past, none, valid, seed)[0] for name, model in NETS.items()}
+    net = max(nets, key=lambda name: nets[name].ap)
+    forests = {name: forest(settings, past, valid, seed, threads) for name, settings in FORESTS.items()}
+    grown = max(forests, key=lambda name: forests[name].ap)
+
     result = {
-        "trees": fitted(trees[tree], train, none, test, seed)[0],
+        "trees": fitted(tried[tree][1], train, none, test, seed)[0],
         "net": fitted(NETS[net], train, none, test, seed)[0],
-        "forest": forest({}, train, test, seed, threads),
-        "forest, tuned": forest(FORESTS[grown], train, test, seed, threads),
+        "random forest, the handbook's": forest(FORESTS["handbook"], train, test, seed, threads),
     }
-    better = "trees" if tree_valid.ap >= net_valid.ap else "net"
-    result["better on validation"] = result[better]
-    chosen = {"trees": tree, "rounds": trees[tree].rounds, "net": net, "forest": grown, "better": better}
-    valid_scores = {"trees": tree_valid.ap, "net": net_valid.ap}
-    return {"start": start, "chosen": chosen, "validation": valid_scores, "test": {name: structs.asdict(s) for name, s in result.items()}}
+    tuned = "random forest, chosen on validation"
+    result[tuned] = result["random forest, the handbook's"] if grown == "handbook" else forest(FORESTS[grown], train, test, seed, threads)
+    better = "trees" if tried[tree][0].ap >= nets[net].ap else "net"
+    result["the better of trees and net on validation"] = result[better]
+    return {
+        "start": start,
+        "frauds": {"train": int(train.targets["is_fraud"].sum()), "test": int(test.targets["is_fraud"].sum())},
+        "chosen": {"trees": tree, "rounds": tried[tree][1].rounds, "net": net, "forest": grown, "better": better},
+        "validation": {name: structs.asdict(s) for name, s in (("trees", tried[tree][0]), ("net", nets[net]), ("forest", forests[grown]))},
+        "test": {name: structs.asdict(s) for name, s in result.items()},
+    }
 
 
 def main() -> None:

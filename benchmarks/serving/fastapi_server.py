@@ -1,7 +1,8 @@
 """The server that a careful person writes by hand: FastAPI, pydantic and ONNX Runtime, on uvicorn with uvloop and httptools.
 
 Named fields are checked by pydantic, the label output of the graph is gone, ONNX Runtime has one thread, the answer is declared as a
-pydantic model, which FastAPI serialises without a detour through Python objects. `async def`: the model call is shorter than a hop to a thread.
+pydantic model, which FastAPI serialises without a detour through Python objects. `async def`, because the model call is shorter than
+a hop to a thread.
 """
 
 from __future__ import annotations
@@ -53,4 +54,6 @@ def application(graph: Path) -> FastAPI:
 Request.model_rebuild()
 
 if __name__ == "__main__":
-    uvicorn.run(application(Path(sys.argv[1])), port=int(sys.argv[2]), loop="uvloop", http="httptools", access_log=False, log_level="warning")
+    uvicorn.run(
+        application(Path(sys.argv[1])), port=int(sys.argv[2]), loop="uvloop", http="httptools", access_log=False, log_level="warning"
+    )

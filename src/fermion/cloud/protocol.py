@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
             if now - self._since > LINGER_SECONDS:
                 self._close()
         elif self._message is not None:
-            if now - self._message.begun > READ_SECONDS:
+            if now - self._message.begun > (LINGER_SECONDS if self._clients.stopping else READ_SECONDS):
                 given = Told("a part of it")
                 self._refuse(RequestRejected("the request", rule=f"whole within {READ_SECONDS:g} s", given=given, where="body", status=408))
         elif now - self._since > IDLE_SECONDS:

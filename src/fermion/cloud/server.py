@@ -17,7 +17,7 @@ from fermion.cloud.service import Service
 from fermion.core.errors import Told, UsageError
 from fermion.core.sections import Serve
 
-GRACE_SECONDS = 5.0  # that running requests get when the service stops
+GRACE_SECONDS = 10.0  # that running requests get when the service stops
 BACKLOG = 2048  # connections that may wait to be accepted
 
 

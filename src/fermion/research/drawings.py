@@ -182,9 +182,6 @@ def slices(detail: Detail) -> tuple[Traces, Layout]:
     layout = _bars(places, [_cut(f"{one.column}: {one.value}") for one in shown])
     axes = {"xaxis": {"title": {"text": METRICS[detail.slice_metric].title}}}
     return [dots, _straight(whole, -0.5, whole, len(shown) - 0.5, "whole")], {**layout, **axes}
-        **layout,
-        "xaxis": {"title": {"text": METRICS[detail.slice_metric].title}},
-    }
 
 
 def importance(found: Sequence[Importance]) -> tuple[Traces, Layout]:

@@ -26,11 +26,12 @@ HIDDEN_CODES = 0.02  # share of the codes that training hides as unseen, so that
 class Numbers(nn.Module):
     """Numbers as embeddings: (B, F) -> (B, F * (E + 1) + F).
 
-    A number is imputed by its median, then encoded against the quantiles b_0 < ... < b_T of the training part,
+    A number is imputed by its median, then encoded against the training part's quantiles b_0 < ... < b_T at (1 - cos(pi t / T)) / 2,
+    which lie closer together in the tails, where rare events live:
 
         e_t = min(1, max(0, (x - b_{t-1}) / (b_t - b_{t-1}))),   v = sum_t e_t V_t,
 
-    which lets one linear layer learn any piecewise linear function of it. Beside v stand the number itself, z / sqrt(1 + (z/3)^2)
+    This lets one linear layer learn any piecewise linear function of it. Beside v stand the number itself, z / sqrt(1 + (z/3)^2)
     with z = (x - median) / scale, and a flag where it was missing. Flags count only where training had missing values.
 
     Gorishniy, Rubachev, Babenko: On Embeddings for Numerical Features in Tabular Deep Learning, NeurIPS 2022; the squashing is
@@ -53,7 +54,7 @@ class Numbers(nn.Module):
             present = present[~np.isnan(present)].astype(np.float64)
             if not len(present):
                 continue
-            edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)))
+            edges = np.unique(np.quantile(present, (1 - np.cos(np.pi * np.linspace(0, 1, BINS + 1))) / 2))
             bins = len(edges) - 1
             low[column, :bins], inverse[column, :bins] = edges[:-1], 1 / np.maximum(np.diff(edges), 1e-12)
             median[column], spread = np.median(present), np.subtract(*np.quantile(present, [0.75, 0.25]))

@@ -67,7 +67,7 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
         Raises:
             DataError: no labelled row, one class, or neither numbers nor categories.
-            Stopped: there was no time for a single round.
+            Stopped: it was stopped before the first round. Without time there is one round per output.
         """
         layout = train.schema.layout
         if not layout.numbers and not layout.codes:
@@ -77,6 +77,8 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
                 given=Told(", ".join(named.name for named in layout.arrays) or "no column"),
                 remedy="Set model.type to cnn for images.",
             )
+        if run.stopped:
+            raise Stopped("the training", rule="given time for one round of boosting", given=Told("a stop before the first"))
         inputs = Inputs.of(train.schema)
         x_NF, v_NF = inputs.matrix(train.arrays), inputs.matrix(valid.arrays)
         texts: dict[str, str] = {}
@@ -110,8 +112,6 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         booster = lgb.Booster(settings, table)
         if len(valid):
             booster.add_valid(lgb.Dataset(v_NF[valid.at], valid.y, weight=valid.w, params=settings, reference=table), "valid")
-        if run.stopped:
-            raise Stopped("the work", rule="given time for one round of boosting", given=Told("a stop before the first"))
         best, best_loss = 0, np.inf
         losses: list[float] = []
         while len(losses) < most and not (losses and run.left() <= 0):

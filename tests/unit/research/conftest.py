@@ -86,9 +86,7 @@ def guess(output: Output, encoded: Encoded) -> list[float]:
     return [float(np.nanmean(y_N))]
 
 
-def _learned(
-    columns: dict[str, Any], schema: Schema, outputs: Sequence[Output], model: Callable[[Schema], Callable[[Arrays], Arrays]]
-) -> Problem:
+def _learned(columns: dict[str, Any], schema: Schema, outputs: Sequence[Output], of: Callable[[Arrays], Arrays]) -> Problem:
     table = Table.of(columns)
     fitted = schema.fit(table.batch(schema.names))
     encoded = Encoded(
@@ -97,7 +95,7 @@ def _learned(
         arrays=fitted.encode(table.batch(fitted.names)),
         targets={output.target: output.encode(table.values(output.target)) for output in outputs},
     )
-    return Problem(table=table, encoded=encoded, model=Formula(model(fitted)))
+    return Problem(table=table, encoded=encoded, model=Formula(of))
 
 
 @pytest.fixture
@@ -110,14 +108,11 @@ def binary() -> Problem:
     columns = {"x": x_N, "noise": noise_N, "town": town_N.tolist(), "flag": np.where(yes_N, "yes & <no>", "never").tolist()}
     output = Probability(target="flag").fit(columns["flag"])
 
-    def model(schema: Schema) -> Callable[[Arrays], Arrays]:
-        def of(arrays: Arrays) -> Arrays:
-            p_N = 1 / (1 + np.exp(-3 * arrays["numbers"][:, 0]))
-            return {output.array: np.stack([1 - p_N, p_N], 1).astype(np.float32)}
+    def of(arrays: Arrays) -> Arrays:
+        p_N = 1 / (1 + np.exp(-3 * arrays["numbers"][:, 0]))
+        return {output.array: np.stack([1 - p_N, p_N], 1).astype(np.float32)}
 
-        return of
-
-    return _learned(columns, Schema.of({"x": Number(), "noise": Number(), "town": Category()}), [output], model)
+    return _learned(columns, Schema.of({"x": Number(), "noise": Number(), "town": Category()}), [output], of)
 
 
 @pytest.fixture
@@ -128,10 +123,10 @@ def regression() -> Problem:
     columns = {"size": size_N, "other": other_N, "price": 1e6 + 5e4 * size_N + 1e4 * rng.normal(size=n)}
     output = Value(target="price").fit(columns["price"])
 
-    def model(schema: Schema) -> Callable[[Arrays], Arrays]:
-        return lambda arrays: {output.array: ((1e6 + 5e4 * arrays["numbers"][:, 0] - output.offset) / output.scale).astype(np.float32)}
+    def of(arrays: Arrays) -> Arrays:
+        return {output.array: ((1e6 + 5e4 * arrays["numbers"][:, 0] - output.offset) / output.scale).astype(np.float32)}
 
-    return _learned(columns, Schema.of({"size": Number(), "other": Number()}), [output], model)
+    return _learned(columns, Schema.of({"size": Number(), "other": Number()}), [output], of)
 
 
 @pytest.fixture
@@ -142,16 +137,13 @@ def pictures() -> Problem:
     pixels = np.clip(rng.normal(60 + 60 * y_N[:, None, None], 90, (n, 4, 4)), 0, 255).astype(np.uint8)
     output = Probability(target="shade").fit(y_N)
 
-    def model(schema: Schema) -> Callable[[Arrays], Arrays]:
-        def of(arrays: Arrays) -> Arrays:
-            bright_N = arrays["picture.pixels"].mean((1, 2, 3))
-            z_NK = -(((bright_N[:, None] - np.array([70, 120, 175])) / 25) ** 2)
-            e_NK = np.exp(z_NK - z_NK.max(1, keepdims=True))
-            return {output.array: (e_NK / e_NK.sum(1, keepdims=True)).astype(np.float32)}
+    def of(arrays: Arrays) -> Arrays:
+        bright_N = arrays["picture.pixels"].mean((1, 2, 3))
+        z_NK = -(((bright_N[:, None] - np.array([70, 120, 175])) / 25) ** 2)
+        e_NK = np.exp(z_NK - z_NK.max(1, keepdims=True))
+        return {output.array: (e_NK / e_NK.sum(1, keepdims=True)).astype(np.float32)}
 
-        return of
-
-    return _learned({"picture": pixels, "shade": y_N}, Schema.of({"picture": Image()}), [output], model)
+    return _learned({"picture": pixels, "shade": y_N}, Schema.of({"picture": Image()}), [output], of)
 
 
 @pytest.fixture
@@ -162,18 +154,13 @@ def several() -> Problem:
     kind: list[str | None] = np.where(x_N + 0.5 * rng.normal(size=n) > 0, "up", "down").tolist()
     cost = 10 + x_N + 0.1 * rng.normal(size=n)
     cost[:20], kind[250:] = np.nan, [None] * 50
-    outputs = [Probability(target="kind").fit(kind), Value(target="cost").fit(cost)]
+    of_kind, of_cost = Probability(target="kind").fit(kind), Value(target="cost").fit(cost)
 
-    def model(schema: Schema) -> Callable[[Arrays], Arrays]:
-        def of(arrays: Arrays) -> Arrays:
-            x_N = arrays["numbers"][:, 0]
-            p_N = 1 / (1 + np.exp(-4 * x_N))
-            value = outputs[1]
-            assert isinstance(value, Value)
-            return {outputs[0].array: np.stack([1 - p_N, p_N], 1).astype(np.float32), value.array: (10 + x_N - value.offset) / value.scale}
+    def of(arrays: Arrays) -> Arrays:
+        x_N = arrays["numbers"][:, 0]
+        p_N = 1 / (1 + np.exp(-4 * x_N))
+        value_N = (10 + x_N - of_cost.offset) / of_cost.scale
+        return {of_kind.array: np.stack([1 - p_N, p_N], 1).astype(np.float32), of_cost.array: value_N.astype(np.float32)}
 
-        return of
-
-    return _learned(
-        {"x": x_N, "z": rng.normal(size=n), "kind": kind, "cost": cost}, Schema.of({"x": Number(), "z": Number()}), outputs, model
-    )
+    columns = {"x": x_N, "z": rng.normal(size=n), "kind": kind, "cost": cost}
+    return _learned(columns, Schema.of({"x": Number(), "z": Number()}), [of_kind, of_cost], of)

@@ -33,10 +33,11 @@ def test_numbers_are_piecewise_linear_and_bounded() -> None:
     x_N1 = np.linspace(0, 1, 1001, dtype=np.float32)[:, None]
     embed = Numbers(x_N1)
     with torch.no_grad():
-        inside = embed(torch.tensor([[0.5 / 32], [1.5 / 32], [2.5 / 32]]))[:, :8]
+        edges = (1 - np.cos(np.pi * np.arange(3) / 32)) / 2
+        inside = embed(torch.tensor([[edges[1] / 2], [(edges[1] + edges[2]) / 2]], dtype=torch.float32))[:, :8]
         vectors = embed.bins.weight
-        np.testing.assert_allclose(inside[0], 0.5 * vectors[0], atol=2e-3)
-        np.testing.assert_allclose(inside[1], vectors[0] + 0.5 * vectors[1], atol=2e-3)
+        np.testing.assert_allclose(inside[0], 0.5 * vectors[0], atol=1e-3)
+        np.testing.assert_allclose(inside[1], vectors[0] + 0.5 * vectors[1], atol=1e-3)
         far = embed(torch.tensor([[1e38], [-1e38], [float("nan")]]))
     assert far.isfinite().all()
     assert far[:, 8].abs().max() <= 3.01  # squashed: z / sqrt(1 + (z/3)^2) < 3

@@ -138,6 +138,22 @@ def test_a_stop_before_the_first_round_says_so() -> None:
         QUICK.fit(train, train, run)
 
 
+def test_a_stop_during_the_first_target_leaves_a_model_for_every_target() -> None:
+    _, train = numbers()
+    second = Probability(target="z").fit([True, False])
+    both = Encoded(
+        schema=train.schema,
+        outputs=(*train.outputs, second),
+        arrays=train.arrays,
+        targets={"y": train.targets["y"], "z": train.targets["y"]},
+    )
+    run = Run()
+    run.listeners.append(lambda event: run.stop() if event.done >= 3 else None)
+    fitted = QUICK.fit(both, both, run)
+    assert isinstance(fitted.learned, Forest)
+    assert fitted.learned.rounds == {"y": 3, "z": 1}
+
+
 def test_progress_is_told() -> None:
     _, train = numbers()
     heard: list[Event] = []
