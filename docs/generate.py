@@ -7,6 +7,7 @@ where a page differs from what the code says.
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import os
 import re
@@ -28,6 +29,8 @@ from fermion.measure.metrics import METRICS, for_task
 FOLDER = Path(__file__).parent
 PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WIDTH = "100"  # columns of the command line's help
+
+ROOMS = ("core", "columns", "measure", "data", "bundle", "research", "cloud", "practice", "app", "testing")
 
 # Fields that a column learns; its docstring tells of them in running text.
 TOLD = {
@@ -63,7 +66,8 @@ def generated() -> dict[str, str]:
         "samples": _samples,
         "counters": _counters,
     }
-    return {name: make() for name, make in makers.items()}
+    rooms = {f"room-{room}": (lambda room=room: _room(room)) for room in ROOMS}
+    return {name: make() for name, make in {**makers, **rooms}.items()}
 
 
 def rewritten(text: str, parts: dict[str, str]) -> str:
@@ -204,6 +208,17 @@ def _counters() -> str:
     kinds = dict(re.findall(r"^# TYPE (\S+) (.*)$", text, re.MULTILINE))
     rows = [f"| `{name}` | {kinds[name]} | {_cell(meaning)} |" for name, meaning in says.items()]
     return "\n".join(["| Name | Type | Meaning |", "|---|---|---|", *rows]) + "\n"
+
+
+def _room(room: str) -> str:
+    """A room's files with the first sentence of each."""
+    rows = []
+    for path in sorted((FOLDER.parent / "src" / "fermion" / room).glob("*.py")):
+        if path.stem != "__init__":
+            says = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+            first = re.split(r"(?<=[.!?])\s", " ".join(says.split()))[0]
+            rows.append(f"| `{room}/{path.name}` | {_cell(first)} |")
+    return "\n".join(["| File | What it is |", "|---|---|", *rows]) + "\n"
 
 
 def _sentence(text: str) -> str:

@@ -38,7 +38,7 @@ FEATURES = [
     *(f"terminal_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "risk")),
 ]  # fmt: skip
 TREES: dict[str, Trees] = {"defaults": Trees(), "15 leaves": Trees(leaves=15)}
-NETS: dict[str, Mlp] = {"500 steps": Mlp(steps=500), "1,000 steps": Mlp(steps=1_000)}
+NETS: dict[str, Mlp] = {"500 steps of 1,024": Mlp(steps=500, batch=1_024), "1,000 steps of 512": Mlp(steps=1_000, batch=512)}
 FORESTS: dict[str, dict[str, Any]] = {"handbook": {}, "5 rows a leaf": {"min_samples_leaf": 5}}
 
 

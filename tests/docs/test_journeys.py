@@ -46,10 +46,12 @@ class Journey:
         info = self.folder / f"{declared['name'].replace('-', '_')}-{declared['version']}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {declared['name']}\nVersion: {declared['version']}\n")
-        groups = [
-            [f"[{group}]", *(f"{name} = {place}" for name, place in parts.items())] for group, parts in declared["entry-points"].items()
-        ]
-        (info / "entry_points.txt").write_text("\n".join(line for group in groups for line in group) + "\n")
+        lines: list[str] = []
+        for group, parts in declared["entry-points"].items():
+            lines += [f"[{group}]", *(f"{name} = {place}" for name, place in parts.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        modules = {place.partition(":")[0] for parts in declared["entry-points"].values() for place in parts.values()}
+        (info / "top_level.txt").write_text("\n".join(sorted(modules)) + "\n")
 
     def run(self, command: list[str]) -> None:
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=240)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,7 +38,7 @@ class Answers:
         self._by_classed = _object([output.target for output in classed])
         self.keys = ("prediction", "probabilities", "id") if classed else ("prediction", "id")
         self._row: Make = defstruct("Row", [(key, Any) for key in self.keys], gc=False)
-        self._prefix, self._count = secrets.token_hex(6), itertools.count(1)
+        self._prefix, self._count = os.urandom(6).hex(), itertools.count(1)
         self._encode = msgspec.json.Encoder().encode
         self._tail = b',"bundle":' + msgspec.json.encode(bundle) + b"}"
 

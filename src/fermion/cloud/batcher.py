@@ -22,36 +22,36 @@ Row = Sequence[Any]
 Run = Callable[[list[Row]], list[Any]]  # N rows -> N answers, or an error that is about one of the rows
 Done = Callable[[list[Any] | Exception], None]
 
-INLINE_SECONDS = 0.002  # a batch that takes longer would keep the event loop from everything else
+INLINE_SECONDS = 0.0002  # a batch that takes longer is worth the way to a thread, which leaves the event loop free meanwhile
+HOP_SECONDS = 0.0001  # of a batch beside the model: turns of the loop, the way to the thread and back
 NEAR_BEST = 1.1  # rows per batch grow until a row costs at most this much of the cheapest
 WARM_UP_SECONDS = 2.0
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What was measured: the rows per batch beyond which a row gets no cheaper, and the seconds of such a batch."""
+    """What was measured: the rows per batch beyond which a row gets no cheaper, and up to how many rows a batch is worth no thread."""
 
     rows: int
-    seconds: float
+    inline: int
 
 
 def measure(run: Run, rows: Sequence[Row], most: int) -> Cost:
     """Time batches of 1, 2, 4, ... `most` rows, made of the given ones.
 
-    >>> measure(lambda rows: list(rows), [(1,)], most=8).rows <= 8
-    True
+    >>> measure(lambda rows: list(rows), [(1,)], most=8)
+    Cost(rows=8, inline=8)
     """
     began = time.perf_counter()
     run([rows[0]])
-    sizes = sorted({min(1 << power, most) for power in range(most.bit_length() + 1)})
     seconds: dict[int, float] = {}
-    for size in sizes:
+    for size in sorted({min(1 << power, most) for power in range(most.bit_length() + 1)}):
         batch = [rows[position % len(rows)] for position in range(size)]
         seconds[size] = min(_timed(run, batch) for _ in range(3))
         if time.perf_counter() - began + 6 * seconds[size] > WARM_UP_SECONDS:
             break
-    cheapest = min(took / size for size, took in seconds.items())
-    best = next(size for size, took in seconds.items() if took / size <= NEAR_BEST * cheapest)
-    return Cost(rows=best, seconds=seconds[best])
+    per_row = {size: (took + HOP_SECONDS) / size for size, took in seconds.items()}
+    best = next(size for size, each in per_row.items() if each <= NEAR_BEST * min(per_row.values()))
+    return Cost(rows=best, inline=max((size for size, took in seconds.items() if took <= INLINE_SECONDS), default=0))
 
 
 class Ticket:
@@ -84,14 +84,14 @@ class Batcher:
         self._run, self.room = run, room
         self.waiting = 0
         self._queue: deque[Ticket] = deque()
-        self._most = 1
+        self._cost = Cost(rows=1, inline=1)
         self._thread: ThreadPoolExecutor | None = None
         self._busy = True  # until `start`
 
     def start(self, cost: Cost) -> None:
-        """Begin with what waits. Batches that are fast run on the event loop, slow ones in a thread of their own."""
-        self._most = cost.rows
-        if cost.seconds > INLINE_SECONDS:
+        """Begin with what waits. Short batches run on the event loop, long ones in a thread of their own."""
+        self._cost = cost
+        if cost.inline < cost.rows:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="fermion-model")
         self._loop = asyncio.get_running_loop()
         self._next()
@@ -130,7 +130,7 @@ class Batcher:
         self._busy = bool(pieces)
         if not pieces:
             return
-        if self._thread is None:
+        if self._thread is None or len(rows) <= self._cost.inline:
             self._settle(pieces, self._attempt(pieces, rows))
             self._loop.call_soon(self._next)
         else:
@@ -147,7 +147,7 @@ class Batcher:
         pieces: list[_Piece] = []
         rows: list[Row] = []
         rest: list[Ticket] = []
-        room = self._most
+        room = self._cost.rows
         while self._queue and room:
             ticket = self._queue.popleft()
             start, total = ticket.taken, len(ticket.rows)

@@ -7,7 +7,6 @@ a call to `Service.handle` and a reply is one `write`.
 from __future__ import annotations
 
 import asyncio
-import http
 import time
 from collections import deque
 from typing import Any
@@ -27,6 +26,19 @@ HEAD_BYTES = 65_536
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PREDICT = PREDICT.encode()
+_PHRASES = {
+    200: b"OK",
+    400: b"Bad Request",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    415: b"Unsupported Media Type",
+    422: b"Unprocessable Content",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    503: b"Service Unavailable",
+}
 
 
 def http_date(seconds: float) -> bytes:
@@ -295,7 +307,7 @@ def _wire(reply: Reply, date: bytes, *, keep: bool, bare: bool) -> bytes:
     headers: list[tuple[bytes, bytes]] = [(b"content-type", reply.kind), length, *reply.more]
     if not keep:
         headers.append((b"connection", b"close"))
-    status = b"HTTP/1.1 %d %b\r\n" % (reply.status, http.HTTPStatus(reply.status).phrase.encode())
+    status = b"HTTP/1.1 %d %b\r\n" % (reply.status, _PHRASES[reply.status])
     head = b"".join([status, date, *(b"%b: %b\r\n" % header for header in headers), b"\r\n"])
     return head if bare else head + reply.body
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fermion.bundle import bundle as bundles
-from fermion.cloud.page import curl
 from fermion.cloud.protocol import Clients, Connection
 from fermion.cloud.service import Service
 from fermion.core.errors import Told, UsageError
@@ -57,8 +56,7 @@ async def _until_stopped(service: Service, listener: socket.socket, say: Callabl
     sweeping = loop.create_task(_sweep(clients))
     try:
         await service.start()
-        gc.collect()
-        gc.freeze()  # what was loaded stays; the collector need not look at it again between requests
+        gc.freeze()  # what was loaded stays: the collector need not look at it again between requests
         url = _url(listener)
         say(f"Serving {service.name} at {url}  Try: {_attempt(service, url)}")
         await asked.wait()
@@ -82,6 +80,8 @@ async def _sweep(clients: Clients) -> None:
 
 
 def _attempt(service: Service, url: str) -> str:
+    from fermion.cloud.page import curl
+
     command = curl(url, service.example)
     return command if len(command) <= 500 else f"open {url}/docs"
 

@@ -16,11 +16,9 @@ import numpy as np
 from fermion.bundle.bundle import Bundle
 from fermion.bundle.golden import Golden
 from fermion.bundle.runtime import Runtime
-from fermion.cloud import describe
 from fermion.cloud.answer import Answers
 from fermion.cloud.batcher import Batcher, Row, Ticket, measure
 from fermion.cloud.counters import Counters
-from fermion.cloud.page import docs_page
 from fermion.cloud.reply import HTML, JSON, TEXT, Headers, Reply, refusal, status_of
 from fermion.columns.column import Arrays
 from fermion.core.errors import DataError, FermionError, RequestRejected, Told, did_you_mean
@@ -229,17 +227,25 @@ class Service:
         text = self.counters.text(waiting=self._batcher.waiting, ready=self.ready, about={"bundle": self.bundle, "name": self.name})
         return Reply(text.encode(), kind=TEXT)
 
+    # The descriptions are imported when somebody reads them: the first prediction comes sooner without.
+
     def _document(self) -> dict[str, Any]:
+        from fermion.cloud import describe
+
         return describe.schema_document(self._requests, self.runtime.outputs, bundle=self.bundle, name=self.name)
 
     def _schema(self) -> Reply:
         return Reply(msgspec.json.encode(self._document()))
 
     def _openapi(self) -> Reply:
+        from fermion.cloud import describe
+
         document = describe.openapi(self._requests, self.runtime.outputs, bundle=self.bundle, name=self.name, example=self.example)
         return Reply(msgspec.json.encode(document))
 
     def _docs(self) -> Reply:
+        from fermion.cloud.page import docs_page
+
         return Reply(docs_page(self._document(), self.example), kind=HTML, more=[_POLICY])
 
 

@@ -124,7 +124,7 @@ class Pipeline:
         checks.refuse(findings)
         of_fit = [*of_split, document(spec)["data"], spec.model, spec.seed, spec.budget, spec.device, making.libraries()]
         product = stages.stage("fit", Product, of_fit, lambda: self._fit(marks), keep=lambda: not self.run.stopped)
-        of_evaluate = [*of_fit, spec.evaluate, spec.decide]
+        of_evaluate = [*of_fit, spec.evaluate, spec.decide, findings]
         report = stages.stage(
             "evaluate",
             Report,
@@ -133,7 +133,7 @@ class Pipeline:
             keep=lambda: not product.stopped,
         )
         page = stages.stage(
-            "report", bytes, [of_evaluate, findings, spec.name], lambda: self._page(report, product), keep=lambda: not product.stopped
+            "report", bytes, [of_evaluate, spec.name], lambda: self._page(report, product), keep=lambda: not product.stopped
         )
         self._write("report.html", page)
         self._write("report.json", msgspec.json.format(msgspec.json.encode(report)))
@@ -165,14 +165,17 @@ class Pipeline:
         return Read(fingerprint=table.fingerprint, rows=len(table), names=table.names)
 
     def _fit(self, marks: Marks) -> Product:
-        budget = None if self.spec.budget is None else seconds(self.spec.budget)
-        self.run.budget = None if budget is None else self.run.seconds + budget
+        table = self.table()
+        if self.spec.budget is not None:
+            self.run.budget = self.run.seconds + seconds(self.spec.budget)
         try:
-            return making.fit(self.table(), marks, self.spec, self.run)
+            return making.fit(table, marks, self.spec, self.run)
         except FermionError:
             if self.run.stopped:
                 raise Stopped("the run", rule="left alone until there is a model", given=Told("Ctrl-C"), remedy="Run it again.") from None
             raise
+        finally:
+            self.run.budget = None  # it is for fitting; what follows is short and has to be done
 
     def _page(self, report: Report, product: Product) -> bytes:
         from fermion.research.pages import page

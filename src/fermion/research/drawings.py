@@ -17,6 +17,7 @@ Layout = dict[str, Any]
 QUIET = "#8a94a3"  # reads on light and on dark
 BAD = "#e5484d"
 LETTERS = 42
+COLOURS = 8  # of the page
 BARS = 25
 NUMBERED = 15  # classes of a confusion matrix that still has numbers in its cells
 
@@ -40,7 +41,7 @@ def of(detail: Detail, decision: Decision | None = None) -> Iterator[tuple[str, 
         yield caption, *histogram(detail.histogram), detail.scatter is not None
     if detail.thresholds:
         yield (
-            f"Precision and recall of {_cut(next(reversed(detail.classes), ''))} by threshold",
+            "Precision, recall and F1 by threshold",
             *thresholds(detail.thresholds, decision),
             False,
         )
@@ -50,12 +51,13 @@ def of(detail: Detail, decision: Decision | None = None) -> Iterator[tuple[str, 
 
 def roc(lines: Sequence[Line]) -> tuple[Traces, Layout]:
     """One curve per class with its area, and the diagonal of guessing."""
-    return [*map(_curve, lines), _straight(0, 0, 1, 1, "guessing")], _unit_square("false positive rate", "true positive rate", len(lines))
+    traces = [_curve(line, turn) for turn, line in enumerate(lines)]
+    return [*traces, _straight(0, 0, 1, 1, "guessing")], _unit_square("false positive rate", "true positive rate", len(lines))
 
 
 def precision_recall(lines: Sequence[Line]) -> tuple[Traces, Layout]:
     """Steps, as average precision counts them."""
-    traces = [{**_curve(line), "line": {"shape": "vh", "width": 2}} for line in lines]
+    traces = [_curve(line, turn, shape="vh") for turn, line in enumerate(lines)]
     return traces, _unit_square("recall", "precision", len(lines))
 
 
@@ -64,7 +66,8 @@ def thresholds(lines: Sequence[Line], decision: Decision | None) -> tuple[Traces
     at = 0.5
     if isinstance(decision, Threshold):
         at = decision.at if decision.code == 1 else 1 - decision.at
-    return [*map(_curve, lines), _straight(at, 0, at, 1, "used")], _unit_square("answered from this probability on", "", 2)
+    traces = [_curve(line, turn) for turn, line in enumerate(lines)]
+    return [*traces, _straight(at, 0, at, 1, "used")], _unit_square("answered from this probability on", "", 2)
 
 
 def reliability(found: Reliability) -> tuple[Traces, Layout]:
@@ -227,10 +230,11 @@ def curves(found: Sequence[Curve]) -> Iterator[tuple[str, Traces, Layout]]:
             for curve in together
         ]
         axes = {"xaxis": {"title": {"text": unit}}, "yaxis": {"title": {"text": quantity}}, "showlegend": True}
-        yield _cut(", ".join(curve.name for curve in together), 90).capitalize(), traces, axes
+        yield _cut(", ".join(curve.name for curve in together), 90), traces, axes
 
 
-def _curve(line: Line) -> dict[str, Any]:
+def _curve(line: Line, turn: int, *, shape: str = "linear") -> dict[str, Any]:
+    """A line; where the page's colours begin again it is dashed."""
     area = "" if line.area is None else f": {line.area:.3f}"
     return {
         "type": "scatter",
@@ -238,7 +242,7 @@ def _curve(line: Line) -> dict[str, Any]:
         "name": f"{_cut(line.name, 24)}{area}",
         "x": line.x,
         "y": line.y,
-        "line": {"width": 2},
+        "line": {"shape": shape, "width": 2, "dash": "dash" if turn >= COLOURS else "solid"},
         "hovertemplate": "%{x:.3f}, %{y:.3f}",
     }
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
@@ -106,8 +107,8 @@ def evaluate(
         decisions=decided,
         details=details,
         curves=tuple(_drawable(curve) for curve in curves),
-        findings=tuple(findings),
-        split=dict(split or {}),
+        findings=tuple(map(_as_json, findings)),
+        split=_as_json(split or {}),
         settings=document(spec),
         draws=spec.evaluate.draws,
         weighted=test.weights is not None,
@@ -216,6 +217,11 @@ def _codes(groups: Values) -> NDArray[np.int64]:
 
 def _with_importance(detail: Detail, found: tuple[Importance, ...]) -> Detail:
     return replace(detail, importance=found)
+
+
+def _as_json(value: Any) -> Any:
+    """The value as it is after it was stored: lists for tuples, text for keys."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _drawable(curve: Curve) -> Curve:

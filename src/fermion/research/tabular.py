@@ -41,7 +41,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     steps: Annotated[int, Meta(ge=0)] = 0
     batch: Annotated[int, Meta(ge=0)] = 0
-    lr: Annotated[float, Meta(gt=0)] = 0.003
+    lr: Annotated[float, Meta(gt=0)] = 0.001
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 6

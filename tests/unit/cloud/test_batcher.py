@@ -7,7 +7,7 @@ import pytest
 from fermion.cloud.batcher import Batcher, Cost, measure
 from fermion.core.errors import RequestRejected, ValueRejected
 
-FAST, SLOW = Cost(rows=4, seconds=0.0001), Cost(rows=4, seconds=1.0)
+FAST, SLOW = Cost(rows=4, inline=4), Cost(rows=4, inline=0)
 
 
 class Doubler:
