@@ -225,6 +225,28 @@ def test_an_upgrade_is_not_taken(service: Live) -> None:
     assert b'{"alive":true}' in talk(service.connect(), asked)
 
 
+def test_a_client_that_reads_slowly_gets_everything(service: Live) -> None:
+    many = 3_000
+    with service.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        asking = threading.Thread(target=connection.sendall, args=(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * many,))
+        asking.start()
+        time.sleep(0.3)
+        read = 0
+        while read < many:
+            part = connection.recv(1 << 20)
+            assert part
+            read += part.count(b'{"openapi":')
+        asking.join(5)
+    assert psutil.Process(service.process.pid).memory_info().rss < 300e6
+
+
+def test_nothing_is_answered_after_a_refusal(service: Live) -> None:
+    refused = b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\ncontent-length: 3\r\n\r\n1,2"
+    answered = talk(service.connect(), post() + refused + post() + b"garbage")
+    assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", answered)] == [200, 415]
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [

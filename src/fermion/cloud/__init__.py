@@ -1,0 +1,1 @@
+"""Cloud services: a bundle behind HTTP, and the client that asks it."""

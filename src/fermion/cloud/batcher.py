@@ -23,8 +23,8 @@ Run = Callable[[list[Row]], list[Any]]  # N rows -> N answers, or an error that 
 Done = Callable[[list[Any] | Exception], None]
 
 INLINE_SECONDS = 0.0002  # a batch that takes longer is worth the way to a thread, which leaves the event loop free meanwhile
-HOP_SECONDS = 0.0001  # of a batch beside the model: turns of the loop, the way to the thread and back
-NEAR_BEST = 1.1  # rows per batch grow until a row costs at most this much of the cheapest
+HOP_SECONDS = 0.00015  # of a batch beside the model: turns of the loop, the way to the thread and back
+NEAR_BEST = 1.05  # rows per batch grow until a row costs at most this much of the cheapest
 WARM_UP_SECONDS = 2.0
 
 
@@ -131,16 +131,20 @@ class Batcher:
         if not pieces:
             return
         if self._thread is None or len(rows) <= self._cost.inline:
-            self._settle(pieces, self._attempt(pieces, rows))
-            self._loop.call_soon(self._next)
+            try:
+                self._settle(pieces, self._attempt(pieces, rows))
+            finally:
+                self._loop.call_soon(self._next)
         else:
             ran = self._loop.run_in_executor(self._thread, self._attempt, pieces, rows)
             ran.add_done_callback(functools.partial(self._ran, pieces))
 
     def _ran(self, pieces: list[_Piece], ran: asyncio.Future[list[Any]]) -> None:
         if not ran.cancelled():
-            self._settle(pieces, ran.result())
-            self._next()
+            try:
+                self._settle(pieces, ran.result())
+            finally:
+                self._next()
 
     def _take(self) -> tuple[list[_Piece], list[Row]]:
         """The rows of the next batch, first come first served."""

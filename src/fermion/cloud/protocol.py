@@ -14,7 +14,7 @@ from typing import Any
 import httptools
 
 from fermion.cloud.batcher import Ticket
-from fermion.cloud.reply import Reply, refusal
+from fermion.cloud.reply import Reply
 from fermion.cloud.service import PREDICT, Service
 from fermion.core.errors import RequestRejected, Told
 
@@ -134,6 +134,9 @@ class Connection(asyncio.Protocol):
             if self._asked is None:
                 self._close()
         except httptools.HttpParserError as bad:
+            if self._leaving:
+                self._close()
+                return
             self._refuse(RequestRejected("the request", rule="HTTP/1.1", given=Told(str(bad) or type(bad).__name__), where="head"))
         if self._message is not None and not self._message.method:
             self._head += len(data)
@@ -148,6 +151,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._message = _Message(self._clock())
+        self._message.refused = self._leaving  # pipelined behind the last request that is answered
 
     def on_url(self, url: bytes) -> None:
         self._message.url += url  # type: ignore[union-attr]
@@ -235,13 +239,13 @@ class Connection(asyncio.Protocol):
         else:
             self._asked = message
             self._send(ready)
-        if not self._next and self._transport is not None:
+        if not self._next and self._transport is not None and not self._choked:
             self._transport.resume_reading()
 
     def _refuse(self, bad: RequestRejected) -> None:
         message = self._message or _Message(self._clock())
         self._message = None  # the parser is lost: nothing more will be understood
-        self._answer_early(message, refusal(bad))
+        self._answer_early(message, self._service.rejected(bad))
         self._leaving = True
 
     def _answer_early(self, message: _Message, reply: Reply) -> None:
@@ -274,14 +278,17 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._choked = False
-        self._advance()
+        if self._next:
+            self._advance()
+        elif self._transport is not None:
+            self._transport.resume_reading()
 
     def check(self, now: float) -> None:
         """Close what has been silent for too long."""
         if self._asked is not None:
             return
         if self._leaving:
-            if now - self._since > LINGER_SECONDS:
+            if self._clients.stopping or now - self._since > LINGER_SECONDS:
                 self._close()
         elif self._message is not None:
             if now - self._message.begun > (LINGER_SECONDS if self._clients.stopping else READ_SECONDS):

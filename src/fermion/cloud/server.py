@@ -66,6 +66,7 @@ async def _until_stopped(service: Service, listener: socket.socket, say: Callabl
         clients.stop()
         until = loop.time() + GRACE_SECONDS
         while clients.open and loop.time() < until:
+            clients.sweep(loop.time())
             await asyncio.sleep(0.02)
         clients.abort()
         sweeping.cancel()

@@ -17,11 +17,11 @@ from fermion.bundle.bundle import Bundle
 from fermion.bundle.golden import Golden
 from fermion.bundle.runtime import Runtime
 from fermion.cloud.answer import Answers
-from fermion.cloud.batcher import Batcher, Row, Ticket, measure
+from fermion.cloud.batcher import Batcher, Cost, Row, Ticket, measure
 from fermion.cloud.counters import Counters
 from fermion.cloud.reply import HTML, JSON, TEXT, Headers, Reply, refusal, status_of
 from fermion.columns.column import Arrays
-from fermion.core.errors import DataError, FermionError, RequestRejected, Told, did_you_mean
+from fermion.core.errors import BundleError, DataError, FermionError, RequestRejected, Told, did_you_mean
 from fermion.core.sections import Serve
 
 Send = Callable[[Reply], None]
@@ -84,10 +84,15 @@ class Service:
         """Warm the model up and measure it; requests that came before are answered then.
 
         Raises:
-            FermionError: the model does not answer its own golden rows.
+            BundleError: the model does not answer its own golden rows.
         """
-        rows = self._decode(self.golden.body()) if len(self.golden) else [(None,) * len(self._requests.schema.fields)]
-        cost = await asyncio.get_running_loop().run_in_executor(None, measure, self._dry, rows, self.serve.batch)
+        cost = Cost(rows=self.serve.batch, inline=0)
+        if len(self.golden):
+            try:
+                rows = self._decode(self.golden.body())
+                cost = await asyncio.get_running_loop().run_in_executor(None, measure, self._dry, rows, self.serve.batch)
+            except Exception as bad:  # a model may raise anything
+                raise BundleError("the golden rows", rule="answered by the bundle's own model", given=Told(str(bad))) from bad
         self._batcher.start(cost)
         self._warm = True
 
@@ -112,6 +117,11 @@ class Service:
     def too_large(self, given: str) -> Reply:
         """413, for a body that turns out to be too large while it is read."""
         return self._counted(refusal(_too_large(self.serve.body, given)))
+
+    def rejected(self, bad: RequestRejected) -> Reply:
+        """The refusal of what the HTTP layer could not read as a request."""
+        self.counters.answered("other", bad.status)
+        return refusal(bad)
 
     def handle(self, method: str, path: str, body: bytes, send: Send) -> Ticket | None:
         """Answer one request: `send` is called once, now or later on the event loop.
@@ -143,10 +153,13 @@ class Service:
             ticket.drop()
 
     def _done(self, began: float, columnar: bool, send: Send, answers: list[Any] | Exception) -> None:
-        if isinstance(answers, Exception):
-            send(self._failed(answers))
+        try:
+            if isinstance(answers, Exception):
+                raise answers
+            body = self._answers.encode(answers, columnar)
+        except Exception as bad:
+            send(self._failed(bad))
             return
-        body = self._answers.encode(answers, columnar)
         counters = self.counters
         counters.predicted += 1
         counters.seconds.add(time.perf_counter() - began)
@@ -175,7 +188,7 @@ class Service:
                 if value != JSON and value.split(b";")[0].strip().lower() != JSON:
                     raise _unsupported("the content type", "application/json", value, 'Send the header "content-type: application/json".')
             elif name == b"content-length":
-                if len(value) > 4 and value.isdigit() and int(value) > self.serve.body:
+                if value.isdigit() and int(value[:18]) > self.serve.body:
                     raise _too_large(self.serve.body, f"{value.decode()[:20]} bytes")
             elif name == b"content-encoding" and value.strip().lower() != b"identity":
                 raise _unsupported("the content encoding", "identity", value, "Send the body without compression.")

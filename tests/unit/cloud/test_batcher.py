@@ -1,4 +1,5 @@
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -152,15 +153,34 @@ def test_what_nobody_waits_for_is_not_run() -> None:
     asyncio.run(main())
 
 
+def test_short_batches_stay_on_the_loop_and_long_ones_leave_it() -> None:
+    async def main() -> None:
+        threads: list[tuple[int, bool]] = []
+
+        def run(rows: list[Any]) -> list[Any]:
+            threads.append((len(rows), threading.current_thread() is threading.main_thread()))
+            return [2 * x for (x,) in rows]
+
+        batcher = Batcher(run, room=100)
+        batcher.start(Cost(rows=4, inline=1))
+        assert await ask(batcher, [1]) == [2]
+        assert await ask(batcher, [1, 2, 3]) == [2, 4, 6]
+        assert threads == [(1, True), (3, False)]
+        batcher.close()
+
+    asyncio.run(main())
+
+
 def test_the_batch_grows_until_a_row_gets_no_cheaper() -> None:
     def per_row(rows: list[Any]) -> list[Any]:
-        time.sleep(0.002 * len(rows))
+        time.sleep(0.005 * len(rows))
         return rows
 
     def per_batch(rows: list[Any]) -> list[Any]:
-        time.sleep(0.004)
+        time.sleep(0.005)
         return rows
 
     assert measure(per_row, [(1,)], most=16).rows <= 4
-    assert measure(per_batch, [(1,)], most=16).rows == 16
-    assert measure(per_batch, [(1,)], most=1).rows == 1
+    assert measure(per_batch, [(1,)], most=16) == Cost(rows=16, inline=0)
+    assert measure(per_batch, [(1,)], most=1) == Cost(rows=1, inline=0)
+    assert measure(lambda rows: list(rows), [(1,)], most=16).inline >= 1

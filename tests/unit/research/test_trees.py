@@ -163,7 +163,7 @@ def test_progress_is_told() -> None:
 
 def test_the_same_seed_gives_the_same_trees_for_any_number_of_threads() -> None:
     _, train = numbers()
-    texts = [Trees(rounds=20, threads=threads).fit(train, train, Run(seed=seed)).learned for threads, seed in ((1, 0), (2, 0), (1, 1))]
+    texts = [Trees(rounds=5, threads=threads).fit(train, train, Run(seed=seed)).learned for threads, seed in ((1, 0), (2, 0), (1, 1))]
     found = [one.run(train.arrays)[train.outputs[0].array] for one in texts]
     np.testing.assert_array_equal(found[0], found[1])
     assert np.abs(found[0] - found[2]).max() > 0
