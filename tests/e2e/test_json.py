@@ -171,7 +171,7 @@ def test_runs_and_compare(ran: dict[str, Any], folder: Path) -> None:
     assert list(runs) == sorted(runs)
     assert runs[ran["run"]] == ran
     compared = fermion(folder, "compare", ran["run"], other["run"])
-    exactly(compared, ["runs", "metrics", "settings"])
+    exactly(compared, ["runs", "comparable", "metrics", "settings"])
     assert compared["runs"] == [ran["run"], other["run"]]
     assert list(compared["metrics"]) == list(ran["metrics"])
     for row in compared["metrics"].values():
@@ -235,7 +235,7 @@ def test_the_page_shows_every_document_as_json() -> None:
         "predict": [["bundle_id", "rows", "output"]],
         "show": [["bundle", "bundle_id", "manifest"]],
         "runs": [["runs"]],
-        "compare": [["runs", "metrics", "settings"]],
+        "compare": [["runs", "comparable", "metrics", "settings"]],
         "init": [["project"]],
         "An error": [["error"]],
     }

@@ -16,7 +16,7 @@ from fermion import __version__
 DESCRIPTION = "From raw data to a monitored AI service: one project file, one command, one portable bundle."
 EPILOG = """\
 Settings are words of the form key=value on the project file's own names:
-  fermion run model.lr=3e-4 budget=10m
+  fermion run model=linear budget=10m
   fermion serve projects/digits serve.port=9000
 
 exit codes: 0 good, 1 what was asked failed or does not hold, 2 wrong use or bad input, 130 stopped before there was a model
@@ -28,7 +28,7 @@ _Option = tuple[str, str]
 VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
     "init": ("write a first project file", (("folder", "?", "where to write fermion.yaml (default: here)"),), ()),
     "run": (
-        "data -> split -> checks -> fit -> evaluate -> bundle -> verify -> register",
+        "make a verified bundle: data, split, checks, fit, evaluate, report, bundle, verify, register",
         (("project", "?", "the project file or its folder (default: fermion.yaml here)"),),
         (("--fresh", "do every stage again"),),
     ),

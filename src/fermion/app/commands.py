@@ -72,7 +72,7 @@ def check(known: Namespace) -> int:
     for finding in findings:
         rows = f" (rows {', '.join(map(str, finding.rows))})" if finding.rows else ""
         print(f"{finding.severity:<8} {finding.kind:<20} {finding.column or '':<20} {finding.message}{rows}\n{'':<9}{finding.remedy}")
-    print("a fit would stop" if stops else f"{len(findings)} findings, none stops a fit")
+    print("a fit would stop" if stops else f"{len(findings)} finding{'' if len(findings) == 1 else 's'}, none stops a fit")
     return int(stops)
 
 
@@ -99,7 +99,7 @@ def serve(known: Namespace) -> int:
     from fermion.practice.project import near_project, served
 
     bundle, settings = served(known.bundle or near_project(), known.settings)
-    server.serve(bundle, settings)
+    server.serve(bundle, settings, say=_said if known.json else None)
     return 0
 
 
@@ -119,7 +119,9 @@ def show(known: Namespace) -> int:
     print("inputs     " + "\n           ".join(f"{one.name}: {one.column.__struct_config__.tag}" for one in manifest.schema.fields[:40]))
     print("outputs    " + "\n           ".join(f"{one.target}: {one.__struct_config__.tag}" for one in manifest.outputs))
     print(f"needs      {', '.join(manifest.needs) or 'the base install'}")
-    print_metrics(msgspec.to_builtins(manifest.metrics))
+    order = {name: place for place, name in enumerate(metric_names(manifest.task))}
+    metrics: dict[str, Any] = msgspec.to_builtins(manifest.metrics)
+    print_metrics(dict(sorted(metrics.items(), key=lambda one: order.get(one[0], len(order)))))
     return 0
 
 
@@ -168,6 +170,8 @@ def compare(known: Namespace) -> int:
         print_json(found)
         return 0
     print(f"{'':<24} {found['runs'][0]:>22} {found['runs'][1]:>22}")
+    if not found["comparable"]:
+        print("scored on different rows: data, split or seed differ")
     for name, row in found["metrics"].items():
         mark = {True: "  outside the interval", False: ""}[bool(row["apart"])]
         print(f"{name:<24} {_number(row['values'][0]):>22} {_number(row['values'][1]):>22}{mark}")
@@ -203,6 +207,20 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     for name, score in metrics.items():
         interval = "" if score.get("low") is None else f"{_number(score['low'])} .. {_number(score['high'])}"
         print(f"{name:<28} {_number(score['value']):>10}   {interval:<22} {_number(score.get('baseline')):>10}")
+
+
+def _said(line: str) -> None:
+    """The server's one line as a document: `{"serving": URL}`."""
+    print_json({"serving": next(word for word in line.split() if word.startswith("http"))})
+
+
+def metric_names(task: str) -> list[str]:
+    """The metrics of a task in the order of a report: the manifest keeps them by name."""
+    from fermion.measure.metrics import for_task
+
+    if task == "binary" or task == "multiclass" or task == "regression":
+        return [metric.name for metric in for_task(task)]
+    return []
 
 
 def stop_softly(work: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fermion.core.errors import UsageError
+from fermion.core.errors import FermionError, UsageError
 from fermion.core.spec import read
 
 EXAMPLE = {"data.source": "sample://breast-cancer", "data.target": "diagnosis"}
@@ -20,7 +20,7 @@ data:
   source: {source}
   target: {target}{columns}
 # split: {{by: time, column: timestamp, test: 0.2, validation: 0.1}}
-# model: {{type: trees, rate: 0.05}}
+# model: {{type: trees, lr: 0.05}}
 # budget: 10m
 # evaluate: {{require: {{{metric}}}}}
 """
@@ -46,7 +46,14 @@ def write(folder: Path, settings: Sequence[str]) -> Path:
     if "data.target" not in given:
         raise UsageError("data.target", rule="given with data.source", given=list(given), remedy="Add data.target=COLUMN.")
     name = given.get("name") or "-".join(part for part in folder.resolve().name.split() if part) or "project"
-    columns = _columns(given["data.source"], given["data.target"], folder)
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        columns = _columns(given["data.source"], given["data.target"], folder)
+    except FermionError:
+        if new:
+            folder.rmdir()
+        raise
     text = TEXT.format(
         name=_scalar(name),
         source=_scalar(given["data.source"]),
@@ -55,7 +62,6 @@ def write(folder: Path, settings: Sequence[str]) -> Path:
         metric="rmse: 1.0" if columns[1] == "Value" else "accuracy: 0.9",
     )
     read(text, name=str(path))
-    folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
 

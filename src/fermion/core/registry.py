@@ -54,6 +54,16 @@ def find(group: str, name: str, *, where: str = "") -> Any:
         ) from broken
 
 
+def package(group: str, name: str) -> tuple[str, str]:
+    """The package that registered a name, and its version.
+
+    >>> package("columns", "number")[0]
+    'fermion'
+    """
+    entry = _entries(group).get(name)
+    return (entry.dist.name, entry.dist.version) if entry is not None and entry.dist is not None else ("unknown", "unknown")
+
+
 @functools.cache
 def _entries(group: str) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}

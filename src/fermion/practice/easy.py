@@ -112,7 +112,7 @@ def fit(data: Any, *, target: str | tuple[str, ...], progress: bool = False, **s
 
     >>> import fermion
     >>> model = fermion.fit("sample://iris", target="species", model="linear")
-    >>> model.predict({"sepal_length": [5.1], "sepal_width": [3.5], "petal_length": [1.4], "petal_width": [0.2]})["prediction"]
+    >>> model.predict({"sepal_length_cm": [5.1], "sepal_width_cm": [3.5], "petal_length_cm": [1.4], "petal_width_cm": [0.2]})["prediction"]
     ['setosa']
     """
     source = str(data) if isinstance(data, str | Path) else "memory"

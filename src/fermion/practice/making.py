@@ -98,7 +98,9 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
     rows = parts(marks)
     train, valid = whole.take(rows["train"]), whole.take(rows["validation"])
     model: Model = spec.model if spec.model is not None else default_model(learnt.schema)
-    fitted = model.fit(train, valid, run)
+    fitted = model.fit(train, valid, run.within(0.9))  # the rest is for the export
+    for note in fitted.notes:
+        run.emit("note", "fit", note)
     export = fitted.export()
     some = {name: array[:1000] for name, array in (valid if len(valid) else train).arrays.items()}
     difference = check_parity(export, some, fitted.run(some))
@@ -146,7 +148,11 @@ def manifest_of(
             fermion=fermion.__version__,
             seed=spec.seed,
             data=dict(data),
-            spec={"digest": digest(spec), "model": product.model, "file": document(spec)},
+            spec={
+                "digest": digest(spec),
+                "model": product.model,
+                "file": {name: value for name, value in document(spec).items() if name != "serve"},
+            },
             code=code,
             libraries=libraries(),
         ),
@@ -174,18 +180,9 @@ def libraries() -> dict[str, str]:
 
 
 def plugins(schema: Schema) -> dict[str, str]:
-    """Packages other than fermion whose columns a schema uses."""
-    found: dict[str, str] = {}
-    for one in schema.fields:
-        module = type(one.column).__module__.split(".")[0]
-        if module == "fermion":
-            continue
-        for package in importlib.metadata.packages_distributions().get(module, [module]):
-            try:
-                found[package] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                found[package] = "unknown"
-    return found
+    """Packages other than fermion whose columns a schema uses, with their versions."""
+    found = dict(registry.package("columns", one.column.__struct_config__.tag) for one in schema.fields)
+    return {name: version for name, version in found.items() if name != "fermion"}
 
 
 def commit_of(folder: Path) -> str | None:

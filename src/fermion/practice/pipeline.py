@@ -89,8 +89,6 @@ class Pipeline:
 
     def __init__(self, project: Project, run: Run, *, fresh: bool = False) -> None:
         self.project, self.spec, self.run = project, project.spec, run
-        self.folder = project.new_run()
-        run.folder = self.folder
         self.events: list[Event] = []
         run.listeners.append(self.events.append)
         self.stages = Stages(None if fresh else project.state / "cache", run)
@@ -102,6 +100,7 @@ class Pipeline:
         Raises:
             FermionError: what stopped it. Nothing is registered then, and what the stages before gave is kept for the next run.
         """
+        self.folder = self.run.folder = self.project.new_run()
         try:
             done = self._go()
         finally:
@@ -115,14 +114,14 @@ class Pipeline:
     def _go(self) -> Done:
         spec, stages = self.spec, self.stages
         read = stages.stage("data", Read, [spec.data.source, self._stamp(), spec.data.drop_unlabelled, spec.data.target], self._read)
-        of_split = [read.fingerprint, spec.split, spec.data.target, spec.seed]
+        of_split = [read.fingerprint, document(spec)["data"], spec.split, spec.seed]
         marks = stages.stage("split", Marked, of_split, lambda: Marked.of(making.divide(self.table(), spec, self.run))).marks()
         of_checks = [*of_split, spec.checks]
         findings = stages.stage("checks", list[Finding], of_checks, lambda: making.look(self.table(), marks, spec))
         for finding in findings:
             self.run.emit("finding", "checks", finding.message, **msgspec.to_builtins(finding))
         checks.refuse(findings)
-        of_fit = [*of_split, document(spec)["data"], spec.model, spec.seed, spec.budget, spec.device, making.libraries()]
+        of_fit = [*of_split, spec.model, spec.seed, spec.budget, spec.device, making.libraries()]
         product = stages.stage("fit", Product, of_fit, lambda: self._fit(marks), keep=lambda: not self.run.stopped)
         of_evaluate = [*of_fit, spec.evaluate, spec.decide, findings]
         report = stages.stage(
@@ -151,13 +150,13 @@ class Pipeline:
 
     def _stamp(self) -> Any:
         """What tells, without reading it, that the source is as it was."""
-        return sources.stamp(self.spec.data.source, folder=self.project.folder, where=self.project.source())
+        return sources.stamp(self.spec.data.source, folder=self.project.folder, where=self.project.place("source"))
 
     def table(self) -> Table:
         """The rows, read when a stage needs them and then kept."""
         if self._table is None:
-            source = sources.read(self.spec.data.source, folder=self.project.folder, where=self.project.source())
-            self._table = labelled(source, self.spec.data, self.project.source())
+            source = sources.read(self.spec.data.source, folder=self.project.folder, where=self.project.place("source"))
+            self._table = labelled(source, self.spec.data, self.project.place("target"))
         return self._table
 
     def _read(self) -> Read:

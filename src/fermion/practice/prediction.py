@@ -18,7 +18,7 @@ ROWS = 4096  # per model call
 
 
 def predict_file(bundle: Bundle, source: Path, target: Path | None) -> int:
-    """Read rows, answer them, write `prediction` (and probabilities) beside the row number; returns the number of rows.
+    """Read rows, answer them, write `prediction` and, for classes, their probabilities, one line per row; returns the number of rows.
 
     Raises:
         DataError: the file cannot be read, a column vanished or changed its type.

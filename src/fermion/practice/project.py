@@ -125,9 +125,9 @@ class Project:
             )
         return fitting[0]
 
-    def source(self) -> str:
-        """Where data.source stands, for messages."""
-        return f"{shown(self.path)}: data.source"
+    def place(self, word: str) -> str:
+        """Where `data.WORD` stands, for messages."""
+        return f"{shown(self.path)}: data.{word}"
 
 
 def shown(path: Path) -> str:
