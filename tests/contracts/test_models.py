@@ -39,7 +39,7 @@ class TestMlp(ModelContract):
 class TestCnn(ModelContract):
     """Pictures of a grey that is the signal, with a number beside them."""
 
-    model = Cnn(widths=(8, 8, 16), steps=60, batch=64, size=28, augment=0.0, precision="float32")
+    model = Cnn(widths=(8, 8, 16), steps=60, batch=64, size=8, augment=0.0, precision="float32")
     rows = 200
 
     def columns(self) -> dict[str, Column]:

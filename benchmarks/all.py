@@ -1,0 +1,24 @@
+"""Every benchmark, one after another, each in a process of its own: `make bench`. One whose data are not there says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SCRIPTS = [["import/run.py"], ["serving/run.py"], ["training/run.py"], ["quality/digits.py"], ["quality/mnist.py"], ["fraud/run.py"]]
+
+
+def main() -> None:
+    failed: list[str] = []
+    for name, *words in SCRIPTS:
+        print(f"\n== {name}", flush=True)
+        if subprocess.run([sys.executable, str(HERE / name), *words], check=False).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"did not finish: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
