@@ -38,7 +38,10 @@ FEATURES = [
     *(f"customer_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "mean_amount")),
     *(f"terminal_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "risk")),
 ]  # fmt: skip
-TREES: dict[str, Trees] = {"defaults": Trees(), "15 leaves": Trees(leaves=15), "8 leaves": Trees(leaves=8, features=0.5)}
+TREES: dict[str, Trees] = {
+    "small and slow": Trees(lr=0.02, leaves=15),
+    "half of the columns": Trees(lr=0.02, leaves=15, features=0.5, min_leaf=200),
+}
 NETS: dict[str, Mlp] = {"500 steps of 1,024": Mlp(steps=500, batch=1_024), "1,000 steps of 512": Mlp(steps=1_000, batch=512)}
 FORESTS: dict[str, dict[str, Any]] = {"handbook": {}, "5 rows a leaf": {"min_samples_leaf": 5}}
 

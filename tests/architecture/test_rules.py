@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import statistics
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from fermion.core import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "fermion"
@@ -59,11 +60,9 @@ def test_no_stubs() -> None:
 
 
 def test_every_registered_part_can_be_imported() -> None:
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
-    for parts in groups.values():
-        for target in parts.values():
-            module, name = target.split(":")
-            assert getattr(importlib.import_module(module), name).__doc__
+    for group in registry.OWN:
+        for name in registry.names(group):
+            assert registry.find(group, name).__doc__
 
 
 def test_public_names_of_the_package() -> None:
@@ -78,4 +77,4 @@ def test_the_base_install_is_small() -> None:
     """Nothing that trains, and no framework, is among the dependencies."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {line.split(">")[0].split(";")[0].strip() for line in project["dependencies"]}
-    assert names == {"msgspec", "numpy", "onnxruntime", "pyyaml", "uvicorn", "httptools", "uvloop"}
+    assert names == {"msgspec", "numpy", "onnxruntime", "pyyaml", "httptools", "uvloop"}

@@ -134,7 +134,9 @@ class Batcher:
             try:
                 self._settle(pieces, self._attempt(pieces, rows))
             finally:
-                self._loop.call_soon(self._next)
+                self._busy = bool(self._queue)
+                if self._queue:
+                    self._loop.call_soon(self._next)
         else:
             ran = self._loop.run_in_executor(self._thread, self._attempt, pieces, rows)
             ran.add_done_callback(functools.partial(self._ran, pieces))

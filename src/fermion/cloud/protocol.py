@@ -109,7 +109,10 @@ class Connection(asyncio.Protocol):
         self._next: deque[tuple[_Message, Reply | None]] = deque()  # arrived before the answer to the one before: pipelining
         self._head = 0  # bytes of a head that is not whole yet
         self._since = self._clock()
-        self._choked = self._leaving = False
+        self._choked = False  # the client reads more slowly than it asks
+        self._last = False  # no request is taken after those that have arrived
+        self._deaf = False  # what arrives is thrown away
+        self._leaving = False  # the last reply was written
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -125,33 +128,27 @@ class Connection(asyncio.Protocol):
         self._next.clear()
 
     def data_received(self, data: bytes) -> None:
-        if self._leaving and (self._message is None or not self._message.refused):
+        if self._deaf:
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._leaving = True  # nothing to upgrade to: the request was answered as it is, what follows is not HTTP/1.1
-            if self._asked is None:
+            self._deaf = self._last = True  # nothing to upgrade to: the request is answered as it is, what follows is not HTTP/1.1
+            if self._asked is None and not self._next:
                 self._close()
         except httptools.HttpParserError as bad:
-            if self._leaving:
-                self._close()
-                return
-            self._refuse(RequestRejected("the request", rule="HTTP/1.1", given=Told(str(bad) or type(bad).__name__), where="head"))
+            self._lost(RequestRejected("the request", rule="HTTP/1.1", given=Told(str(bad) or type(bad).__name__), where="head"))
         if self._message is not None and not self._message.method:
             self._head += len(data)
             if self._head > HEAD_BYTES:
-                self._refuse(
-                    RequestRejected(
-                        "the head of a request", rule=f"at most {HEAD_BYTES} bytes", given=Told("more"), where="head", status=431
-                    )
-                )
+                rule = f"at most {HEAD_BYTES} bytes"
+                self._lost(RequestRejected("the head of a request", rule=rule, given=Told("more"), where="head", status=431))
 
     # What the parser finds, in this order.
 
     def on_message_begin(self) -> None:
         self._message = _Message(self._clock())
-        self._message.refused = self._leaving  # pipelined behind the last request that is answered
+        self._message.refused = self._last  # pipelined behind the last request that is answered
 
     def on_url(self, url: bytes) -> None:
         self._message.url += url  # type: ignore[union-attr]
@@ -191,7 +188,7 @@ class Connection(asyncio.Protocol):
         message, self._message = self._message, None
         assert message is not None
         if message.refused:
-            if self._asked is None and not self._next:
+            if self._leaving:
                 self._close()
             return
         message.keep = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
@@ -216,7 +213,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None or message is None:
             return
         self._since = self._clock()
-        keep = message.keep and not self._leaving and not self._clients.stopping
+        keep = message.keep and not self._clients.stopping and not (self._last and not self._next)
         if keep and reply.status == 200 and message.wants_body:
             self._transport.write(b"%b%d\r\n\r\n%b" % (self._clients.fine, len(reply.body), reply.body))
         else:
@@ -242,15 +239,15 @@ class Connection(asyncio.Protocol):
         if not self._next and self._transport is not None and not self._choked:
             self._transport.resume_reading()
 
-    def _refuse(self, bad: RequestRejected) -> None:
-        message = self._message or _Message(self._clock())
-        self._message = None  # the parser is lost: nothing more will be understood
-        self._answer_early(message, self._service.rejected(bad))
-        self._leaving = True
+    def _lost(self, bad: RequestRejected) -> None:
+        """Nothing more will be understood: refuse once, and hear nothing else."""
+        self._deaf = True
+        if not self._last:
+            self._answer_early(self._message or _Message(self._clock()), self._service.rejected(bad))
 
     def _answer_early(self, message: _Message, reply: Reply) -> None:
         """Answer a request before it is whole, and take no other on this connection."""
-        message.refused, message.keep = True, False
+        message.refused, message.keep, self._last = True, False, True
         message.body.clear()
         if self._asked is None and not self._next:
             self._asked = message
@@ -261,7 +258,7 @@ class Connection(asyncio.Protocol):
     def _leave(self, message: _Message) -> None:
         """Close, at once or when the rest of a refused request has been read: closing on unread bytes would lose the reply."""
         self._leaving = True
-        if message.refused and self._message is message:
+        if message.refused and (self._deaf or self._message is message):
             self._transport.write_eof()
         else:
             self._close()
@@ -293,7 +290,7 @@ class Connection(asyncio.Protocol):
         elif self._message is not None:
             if now - self._message.begun > (LINGER_SECONDS if self._clients.stopping else READ_SECONDS):
                 given = Told("a part of it")
-                self._refuse(RequestRejected("the request", rule=f"whole within {READ_SECONDS:g} s", given=given, where="body", status=408))
+                self._lost(RequestRejected("the request", rule=f"whole within {READ_SECONDS:g} s", given=given, where="body", status=408))
         elif now - self._since > IDLE_SECONDS:
             self._close()
 

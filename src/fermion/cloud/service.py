@@ -51,7 +51,7 @@ class Service:
         self.stopping = False
         self._warm = False
         self._requests = runtime.requests
-        self._decode, self._batch, self._encode = self._requests.decode, self._requests.batch, runtime.encode
+        self._decode, self._encode = self._requests.decode, runtime.encode.rows
         self._answers = Answers(runtime.outputs, runtime.decisions, bundle)
         self._batcher = Batcher(self._predict_rows, room=serve.queue)
         self._routes: dict[str, Callable[[], Reply]] = {
@@ -200,7 +200,7 @@ class Service:
         return answers
 
     def _compute(self, rows: list[Row]) -> tuple[Arrays, Arrays]:
-        encoded = self._encode(self._batch(rows))
+        encoded = self._encode(rows)
         return encoded, self.runtime.run(encoded)
 
     def _dry(self, rows: list[Row]) -> list[Any]:

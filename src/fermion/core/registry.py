@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import functools
-from importlib.metadata import EntryPoint, entry_points
+import importlib
 from typing import Any
 
+from msgspec import Struct
+
 from fermion.core.errors import SpecError, UsageError, did_you_mean
+
+# The package's own parts; those of plugins are the entry points of the groups fermion.columns, fermion.models and fermion.engines.
+# A service finds its columns here and need not read what is installed.
+OWN = {
+    "columns": {
+        "number": "fermion.columns.number:Number",
+        "category": "fermion.columns.category:Category",
+        "flag": "fermion.columns.flag:Flag",
+        "time": "fermion.columns.time:Time",
+        "image": "fermion.columns.image:Image",
+    },
+    "models": {
+        "baseline": "fermion.research.baseline:Baseline",
+        "linear": "fermion.research.linear:Linear",
+        "trees": "fermion.research.trees:Trees",
+        "mlp": "fermion.research.tabular:Mlp",
+        "cnn": "fermion.research.vision:Cnn",
+    },
+    "engines": {"inline": "fermion.core.engine:Inline", "processes": "fermion.core.engine:Processes"},
+}
 
 # What each group is called in a message.
 _KINDS = {"columns": "column type", "models": "model", "engines": "engine"}
@@ -18,7 +40,7 @@ def names(group: str) -> tuple[str, ...]:
     >>> "number" in names("columns")
     True
     """
-    return tuple(sorted(_entries(group)))
+    return tuple(sorted(_parts(group)))
 
 
 def called(group: str) -> str:
@@ -40,17 +62,22 @@ def find(group: str, name: str, *, where: str = "") -> Any:
     Raises:
         SpecError: there is none, or it cannot be imported.
     """
-    entry = _entries(group).get(name)
+    own = OWN.get(group, {}).get(name)
+    part = Part(target=own) if own else _parts(group).get(name)
     kind = _KINDS.get(group, group)
-    if entry is None:
+    if part is None:
         known = names(group)
         raise SpecError(f"the {kind}", rule=f"one of {', '.join(known)}", given=name, remedy=did_you_mean(name, known), where=where)
+    module, _, attribute = part.target.partition(":")
     try:
-        return entry.load()
+        return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as broken:
-        package = entry.dist.name if entry.dist else "its package"
         raise SpecError(
-            f"the {kind} `{name}` of {package}", rule="importable", given=str(broken), remedy=f"Repair or remove {package}.", where=where
+            f"the {kind} `{name}` of {part.package}",
+            rule="importable",
+            given=str(broken),
+            remedy=f"Repair or remove {part.package}.",
+            where=where,
         ) from broken
 
 
@@ -60,20 +87,31 @@ def package(group: str, name: str) -> tuple[str, str]:
     >>> package("columns", "number")[0]
     'fermion'
     """
-    entry = _entries(group).get(name)
-    return (entry.dist.name, entry.dist.version) if entry is not None and entry.dist is not None else ("unknown", "unknown")
+    part = _parts(group).get(name, Part(target="", package="unknown", version="unknown"))
+    return part.package, part.version
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """Where a part is, `module:Name`, and which package brought it."""
+
+    target: str
+    package: str = "fermion"
+    version: str = ""
 
 
 @functools.cache
-def _entries(group: str) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+def _parts(group: str) -> dict[str, Part]:
+    from importlib.metadata import entry_points
+
+    found = {name: Part(target=target) for name, target in OWN.get(group, {}).items()}
     for entry in entry_points(group=f"fermion.{group}"):
-        if entry.name in found and found[entry.name].value != entry.value:
+        if entry.name in found and found[entry.name].target != entry.value:
             raise UsageError(
                 f"the name `{entry.name}` in fermion.{group}",
                 rule="registered once",
-                given=[found[entry.name].value, entry.value],
+                given=[found[entry.name].target, entry.value],
                 remedy="Uninstall one of the two packages.",
             )
-        found[entry.name] = entry
+        if entry.dist is not None:
+            found[entry.name] = Part(target=entry.value, package=entry.dist.name, version=entry.dist.version)
     return found

@@ -13,9 +13,9 @@ from fermion.core.errors import SpecError, UsageError
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that holds installed packages, as pip would leave them."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._entries.cache_clear()
+    registry._parts.cache_clear()
     yield tmp_path
-    registry._entries.cache_clear()
+    registry._parts.cache_clear()
 
 
 def install(folder: Path, package: str, *, group: str, entry: str, code: str = "") -> None:

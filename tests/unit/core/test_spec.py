@@ -60,9 +60,9 @@ def forest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (folder / "fermion_forest.py").write_text(FOREST)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "fermion_forest", raising=False)
-    registry._entries.cache_clear()
+    registry._parts.cache_clear()
     yield
-    registry._entries.cache_clear()
+    registry._parts.cache_clear()
     sys.modules.pop("fermion_forest", None)
 
 
