@@ -237,6 +237,7 @@ def test_the_page_shows_every_document_as_json() -> None:
         "runs": [["runs"]],
         "compare": [["runs", "comparable", "metrics", "settings"]],
         "init": [["project"]],
+        "serve": [["serving"]],
         "An error": [["error"]],
     }
     assert list(examples["check"][0]["findings"][0]) == FINDING

@@ -16,7 +16,7 @@ from fermion.bundle import profile as profiles
 from fermion.bundle.files import LARGEST_RATIO, Files, FolderFiles, ZipFiles
 from fermion.bundle.golden import Golden
 from fermion.bundle.manifest import COPY_AGAIN, File, Manifest, graph_file
-from fermion.bundle.placing import place, replacing
+from fermion.bundle.placing import in_turn, place, replacing
 from fermion.bundle.runtime import Runtime
 from fermion.core.errors import BundleError, Told
 from fermion.core.store import ANY, Store
@@ -209,8 +209,9 @@ def pull(store: Store, identity: str, folder: Path) -> Bundle:
 
 
 def _place(folder: Path, contents: Mapping[str, bytes]) -> Bundle:
-    place(folder, contents, marker=manifests.NAME, equal=lambda: _is_whole(folder, contents))
-    return open(folder)
+    with in_turn(folder):
+        place(folder, contents, marker=manifests.NAME, equal=lambda: _is_whole(folder, contents))
+        return open(folder)
 
 
 def _is_whole(folder: Path, contents: Mapping[str, bytes]) -> bool:

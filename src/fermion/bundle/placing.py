@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -48,6 +49,23 @@ def place(folder: Path, contents: Mapping[str, bytes], *, marker: str, equal: Ca
         finally:
             if scratch is not None:
                 shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Generator[None]:
+    """Writers into the same parent folder one after another; a killed writer's turn ends with it. Without locks where there are none."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder.parent, os.O_RDONLY)
+    except OSError:
+        yield  # what is wrong with the folder is told by the writing itself
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
