@@ -16,5 +16,6 @@ picture = (digits.images[1234] * 255 / 16).round().astype("uint8")
 with started(bundle_path(Path(__file__).parent)) as service, Client(service.url) as client:
     print(f"serving on {service.url}, ready {service.seconds:.2f} s after the start")
     answer = client.predict({"image": picture[None]})
-    print(f"the picture shows a {digits.target[1234]}; the service says {answer['prediction'][0]} ({max(answer['probabilities'][0].values()):.1%})")
+    sure = max(answer["probabilities"][0].values())
+    print(f"the picture shows a {digits.target[1234]}; the service says {answer['prediction'][0]} ({sure:.1%})")
 print(f"stopped, exit code {service.exit_code}")

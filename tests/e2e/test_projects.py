@@ -1,0 +1,58 @@
+"""The projects that come with the package, as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Command
+
+PROJECTS = Path(__file__).resolve().parents[2] / "projects"
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> Path:
+    shutil.copytree(PROJECTS, tmp_path / "projects", ignore=shutil.ignore_patterns(".fermion"))
+    return tmp_path / "projects"
+
+
+def test_digits_are_read_and_served(fermion: Command, projects: Path) -> None:
+    """The main job, with a third of the default training: `make demo` runs all of it."""
+    told = fermion("run", "projects/digits/fermion.yaml", "--json", "model={type: cnn, steps: 60}", "evaluate.require={accuracy: 0.9}")
+    assert told.code == 0, told.err
+    assert told.document["metrics"]["accuracy"]["value"] >= 0.9
+    asked = subprocess.run([sys.executable, str(projects / "digits" / "ask.py")], capture_output=True, text=True, check=True)
+    assert "the service says" in asked.stdout
+    assert "exit code 0" in asked.stdout
+
+
+def test_card_fraud_is_found_in_the_newest_days(fermion: Command, projects: Path) -> None:
+    told = fermion("run", "projects/card-fraud/fermion.yaml", "--json", "evaluate.draws=100")
+    assert told.code == 0, told.err
+    scores = told.document["metrics"]
+    assert scores["average_precision"]["value"] > 10 * scores["average_precision"]["baseline"]
+    assert scores["roc_auc"]["value"] > 0.85
+    assert fermion("verify", "projects/card-fraud", "--json").document["ok"] is True
+
+
+def test_card_fraud_on_real_payments(fermion: Command, projects: Path, real_data: Path) -> None:
+    if not (real_data / "ulb_creditcard_sample").is_dir():
+        pytest.skip("FERMION_DATA has no ulb_creditcard_sample")
+    told = fermion("run", "projects/card-fraud/real.yaml", "--json", "evaluate.draws=100")
+    assert told.code == 0, told.err
+    scores = told.document["metrics"]
+    assert scores["roc_auc"]["value"] > 0.95
+    # Weighted back to all 284,807 rows, fraud is as rare as it was.
+    assert 0.0005 < scores["average_precision"]["baseline"] < 0.005
+
+
+def test_a_variable_that_is_not_set_says_how_to_set_it(fermion: Command, projects: Path) -> None:
+    env = {"FERMION_DATA": ""}
+    told = fermion("run", "projects/card-fraud/real.yaml", "--json", env={**os.environ, **env})
+    assert told.code == 2
+    assert "export FERMION_DATA=" in told.error["remedy"]
