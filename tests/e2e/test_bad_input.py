@@ -85,6 +85,46 @@ def test_a_finding_that_stops_a_fit(fermion: Command, tmp_path: Path) -> None:
     assert fermion("run", "--json", "checks.accept=[leak]").code == 0
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("data.target=[]", ["data.target"]),
+        ("data.target=[level, level]", ["data.target"]),
+        ("data.weight=level", ["level", "row 0"]),
+        ("data.weight=nope", ["nope"]),
+        ("data.weight={classes: {maybe: 2}}", ["maybe"]),
+        ("data.ignore=[nope]", ["nope"]),
+        ("data.columns={nope: number}", ["nope"]),
+        ("split={test: 0}", ["split.test"]),
+        ("evaluate.require={rmse: 1}", ["rmse"]),
+        ("evaluate.slices=[nope]", ["nope"]),
+        ("decide={type: threshold, of: maybe}", ["maybe"]),
+        ("data.columns={level: number}", ["level", "row "]),
+    ],
+)
+def test_what_the_data_do_not_bear_is_told_before_a_fit(fermion: Command, tmp_path: Path, setting: str, words: list[str]) -> None:
+    (tmp_path / "rows.csv").write_text(GOOD)
+    (tmp_path / "fermion.yaml").write_text(SPEC)
+    for verb in ("check", "run"):
+        told = fermion(verb, "--json", setting)
+        assert told.code == 2, told.out
+        whole = " ".join(told.error.values())
+        assert all(word in whole for word in words), whole
+
+
+def test_a_device_that_is_not_here(fermion: Command, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(GOOD)
+    (tmp_path / "fermion.yaml").write_text(SPEC)
+    told = fermion("run", "--json", "model=mlp", "device=mps")
+    assert (told.code, told.error["code"]) == (2, "spec") or told.code == 0  # a Mac has it
+
+
+def test_a_tiny_share_of_rows_for_trees(fermion: Command, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(GOOD)
+    (tmp_path / "fermion.yaml").write_text(SPEC)
+    assert fermion("run", "--json", "model={type: trees, rows: 0.001, rounds: 3}").code == 0
+
+
 @pytest.fixture
 def made(fermion: Command, tmp_path: Path) -> str:
     """A registered bundle of the levels project."""
@@ -157,6 +197,8 @@ def test_a_tampered_bundle(fermion: Command, tmp_path: Path, made: str, damage: 
         (("run", "modle.lr=1"), ["modle", "model"]),
         (("predict", "nothing"), ["input"]),
         (("init", "sub", "data.source=x.csv"), ["data.target"]),
+        (("init", "sub", "target=level"), ["data.source"]),
+        (("init", "fermion.yaml/sub", "source=sample://iris", "target=species"), ["folder"]),
     ],
 )
 def test_wrong_use(fermion: Command, project: Path, words: tuple[str, ...], told_of: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,21 @@ def write(folder: Path, settings: Sequence[str]) -> Path:
     unknown = [name for name in given if name not in ("name", "data.source", "data.target")]
     if unknown:
         raise UsageError("a setting of `fermion init`", rule="name, data.source or data.target", given=unknown[0], remedy="Edit the rest.")
+    if "data.target" in given and "data.source" not in given:
+        raise UsageError("data.source", rule="given with data.target", given=list(given), remedy="Add data.source=FILE.")
     if "data.source" not in given:
         given = {**EXAMPLE, **given}
+    source = Path(given["data.source"])
+    if source.exists() and not source.is_absolute() and not (folder / source).exists():
+        given["data.source"] = os.path.relpath(source, folder)  # as typed here; the file says it from its own folder
     if "data.target" not in given:
         raise UsageError("data.target", rule="given with data.source", given=list(given), remedy="Add data.target=COLUMN.")
     name = given.get("name") or "-".join(part for part in folder.resolve().name.split() if part) or "project"
     new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as bad:
+        raise UsageError("the folder", rule="one that can be made", given=f"{folder} ({bad.strerror})", remedy="Name another.") from None
     try:
         columns = _columns(given["data.source"], given["data.target"], folder)
     except FermionError:

@@ -75,7 +75,8 @@ class Column(Protocol):
 
 def rejected(values: Values, row: int, rule: str) -> ValueRejected:
     """The one error that a column raises, with the row that caused it."""
-    return ValueRejected("value", rule=rule, given=values[row], where=f"row {row}")
+    value: Any = values[row]
+    return ValueRejected("value", rule=rule, given=value.item() if isinstance(value, np.generic) else value, where=f"row {row}")
 
 
 def is_missing(value: object) -> bool:

@@ -56,14 +56,18 @@ class Table:
         if isinstance(data, Mapping):
             return cls(_frame_of(cast(Mapping[object, object], data)))
         if type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns"):
-            return cls(_frame_of_pandas(data))
+            try:
+                return cls(_frame_of_pandas(data))
+            except polars.exceptions.PolarsError as bad:
+                given = Told(str(bad).splitlines()[0])
+                raise DataError("a pandas frame", rule="made of values that a table can hold", given=given) from None
         if hasattr(data, "__arrow_c_stream__"):  # a foreign protocol, known by this attribute and by nothing else
             return cls(polars.DataFrame(data))
         raise DataError(
             "the data",
             rule="a data frame (Polars, pandas, DuckDB, Arrow) or a mapping of names to arrays",
             given=Told(f"an object of type {type(data).__name__}"),
-            remedy='Give a path to `fermion.data.sources.read`, or {"name": values, ...}.',
+            remedy='Give {"name": values, ...}; rows as {"name": value} have to be turned into columns first.',
         )
 
     @property

@@ -22,6 +22,7 @@ from fermion.bundle.steps import Step
 from fermion.columns.output import Decision, Output, Probability
 from fermion.columns.schema import Schema
 from fermion.core import registry
+from fermion.core.errors import DataError, SpecError, Told
 from fermion.core.run import Run
 from fermion.core.spec import Spec, digest, document
 from fermion.data.checks import Finding, check
@@ -70,13 +71,17 @@ def divide(table: Table, spec: Spec, run: Run) -> Marks:
         DataError: a part would be empty, or the column to split by is not there.
     """
     targets = targets_of(spec.data)
-    return split(
+    marks = split(
         table,
         spec.split,
         target=table.values(targets[0]) if len(targets) == 1 else None,
         task_is_classification=isinstance(output_of(targets[0], table, spec.data), Probability),
         rng=run.rng("split"),
     )
+    if not len(marks.test):
+        given = Told("no row")
+        raise SpecError("the test part", rule="at least one row", given=given, remedy="Give split.test a larger share.", where="split.test")
+    return marks
 
 
 def look(table: Table, marks: Marks, spec: Spec) -> list[Finding]:
@@ -86,14 +91,35 @@ def look(table: Table, marks: Marks, spec: Spec) -> list[Finding]:
     return check(table.drop(set_aside(spec, table)), targets=tuple(targets), marks=marks, classification=kinds, accept=spec.checks.accept)
 
 
+def plan(table: Table, marks: Marks, spec: Spec) -> Learnable:
+    """Columns and outputs, after making sure that everything the project file says about them holds: known before a long fit.
+
+    Raises:
+        DataError: the data do not fit. SpecError: a weight, metric, class or slice that is not there.
+    """
+    learnt = learn(table, marks, spec)
+    evaluate.check(spec, learnt.outputs, table.names)
+    row_weights(table, spec.data, "evaluate")
+    for output in learnt.outputs:
+        if isinstance(output, Probability) and len(output.classes) < 2:
+            raise DataError(
+                f"the target `{output.target}`",
+                rule="made of at least two classes in the training part",
+                given=Told("one"),
+                remedy="Choose another target, or another split.",
+            )
+    return learnt
+
+
 def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
     """Columns, outputs and the model learned from the training part, exported and compared with its export.
 
     Raises:
         DataError: the data do not fit. FermionError: the export differs from the model.
     """
-    learnt: Learnable = learn(table, marks, spec)
-    evaluate.check(spec, learnt.outputs, table.names)
+    learnt = plan(table, marks, spec)
+    for name, why in learnt.skipped.items():
+        run.emit("note", "fit", f"`{name}` is no input: {why}")
     whole = encode(table, learnt.schema, learnt.outputs, row_weights(table, spec.data, "fit"))
     rows = parts(marks)
     train, valid = whole.take(rows["train"]), whole.take(rows["validation"])

@@ -144,9 +144,17 @@ class Pipeline:
         return self._done(bundle, product, report, verified=verified)
 
     def check(self) -> list[Finding]:
-        """Data, split and checks alone."""
+        """Data, split and checks alone.
+
+        Raises:
+            FermionError: what a run would raise before its fit.
+        """
         table = self.table()
-        return making.look(table, making.divide(table, self.spec, self.run), self.spec)
+        marks = making.divide(table, self.spec, self.run)
+        findings = making.look(table, marks, self.spec)
+        if not any(finding.severity == "error" for finding in findings):
+            making.plan(table, marks, self.spec)  # what `run` would refuse is told now
+        return findings
 
     def _stamp(self) -> Any:
         """What tells, without reading it, that the source is as it was."""

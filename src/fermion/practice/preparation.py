@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fermion.columns.column import Values
 from fermion.columns.infer import infer
+from fermion.columns.number import read_numbers
 from fermion.columns.output import Output, Probability, Value, infer_output, name_of
 from fermion.columns.schema import Schema, missing_rows
 from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
@@ -41,6 +42,10 @@ def labelled(table: Table, data: Data, where: str = "") -> Table:
         DataError: a target is not in the table, or has missing values and `drop_unlabelled` is not set.
     """
     targets = targets_of(data)
+    if not targets or len(set(targets)) < len(targets):
+        raise SpecError("data.target", rule="one column, or several that differ", given=targets, remedy="Name each once.", where=where)
+    if not len(table.names):
+        raise DataError("the data", rule="made of columns and rows", given=Told("no column"), where=where)
     for target in targets:
         if target not in table.names:
             raise DataError(
@@ -82,8 +87,17 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
     batch = train.batch([name for name in table.names if name not in targets and name not in data.ignore])
     inputs = {name: said for name, said in data.columns.items() if name not in targets}
     found = infer(batch, inputs, without=(*targets, *set_aside(spec, table)))
-    outputs = tuple(output_of(target, table, data).fit(train.values(target)) for target in targets)
-    return Learnable(schema=found.schema.fit(batch, missing=found.missing), outputs=outputs, skipped=found.skipped)
+    outputs: list[Output] = []
+    for target in targets:
+        try:
+            outputs.append(output_of(target, table, data).fit(train.values(target)))
+        except ValueRejected as bad:
+            raise _named(bad, f"the target `{target}`", marks.rows(TRAIN)) from None
+    try:
+        schema = found.schema.fit(batch, missing=found.missing)
+    except ValueRejected as bad:
+        raise _named(bad, bad.subject, marks.rows(TRAIN)) from None
+    return Learnable(schema=schema, outputs=tuple(outputs), skipped=found.skipped)
 
 
 def output_of(target: str, table: Table, data: Data) -> Output:
@@ -106,7 +120,7 @@ def output_of(target: str, table: Table, data: Data) -> Output:
 def set_aside(spec: Spec, table: Table) -> list[str]:
     """Columns that are no inputs unless they are declared: ignored ones, what the split goes by, the weight."""
     weight = _weight(spec.data)
-    named = {*spec.data.ignore, spec.split.column, weight.column if weight else None} - set(spec.data.columns)
+    named = {*spec.data.ignore, spec.split.column, weight.column if weight else None} - set(spec.data.columns) - set(targets_of(spec.data))
     return [name for name in table.names if name in named]
 
 
@@ -122,9 +136,7 @@ def encode(table: Table, schema: Schema, outputs: tuple[Output, ...], weights: N
         try:
             targets[output.target] = output.encode(table.values(output.target))
         except ValueRejected as bad:
-            raise DataError(
-                f"the target `{output.target}`", rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=bad.where
-            ) from None
+            raise _named(bad, f"the target `{output.target}`") from None
     return Encoded(schema=schema, outputs=outputs, arrays=schema.encode(table.batch(schema.names)), targets=targets, weights=weights)
 
 
@@ -142,7 +154,10 @@ def row_weights(table: Table, data: Data, purpose: str) -> NDArray[np.float64] |
             raise SpecError(
                 "data.weight", rule="a column of the data", given=weight.column, remedy=did_you_mean(weight.column, table.names)
             )
-        weights_N = np.asarray(table.values(weight.column), dtype=np.float64)
+        try:
+            weights_N = read_numbers(table.values(weight.column))
+        except ValueRejected as bad:
+            raise _named(bad, f"the weight `{weight.column}`") from None
         if np.isnan(weights_N).any() or (weights_N < 0).any():
             row = int((np.isnan(weights_N) | (weights_N < 0)).argmax())
             raise DataError(f"the weight `{weight.column}`", rule="a number from 0", given=weights_N[row], where=f"row {row}")
@@ -153,6 +168,14 @@ def row_weights(table: Table, data: Data, purpose: str) -> NDArray[np.float64] |
 def parts(marks: Marks) -> Mapping[str, NDArray[np.int64]]:
     """The rows of the three parts by name."""
     return {"train": marks.rows(TRAIN), "validation": marks.rows(VALIDATION), "test": marks.rows(TEST)}
+
+
+def _named(bad: ValueRejected, subject: str, rows: NDArray[np.int64] | None = None) -> DataError:
+    """The same rejection under the name that the user knows, with the row of the whole table where `rows` were a part of it."""
+    where = bad.where
+    if rows is not None and where.startswith("row "):
+        where = f"row {rows[int(where.removeprefix('row '))]}"
+    return DataError(subject, rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=where)
 
 
 def _weight(data: Data) -> Weight | None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fermion.columns.output import UNLABELLED, Output, Probability
-from fermion.core.errors import DataError, FermionError, Stopped, Told
+from fermion.core.errors import DataError, FermionError, SpecError, Stopped, Told
 from fermion.core.run import Run
 from fermion.research.blocks import Heads
 from fermion.research.model import Curve, Encoded
@@ -82,10 +82,10 @@ def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Ru
     """
     began, limit = time.monotonic(), 0.97 * run.left()  # the rest is for the last look
     if run.stopped:
-        raise Stopped("the training", rule="begun before it is stopped", given=Told("no step"))
+        raise _unbegun()
     if not len(rows):
         raise DataError("the training part", rule="not empty", given=Told("0 rows"), remedy="Give more data or a smaller test share.")
-    device = torch.device(run.device)
+    device = device_of(run.device)
     net.to(device)
     data, targets = tensors(rows, device)
     weights = row_weights(rows, recipe.balance, device)
@@ -131,6 +131,8 @@ def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Ru
             if position * looks >= looked + 1 or position >= 1.0:
                 looked = math.floor(position * looks)
                 check.look(done, run, stage)
+        if not done:  # stopped while everything was made ready
+            raise _unbegun()
         if check.looked != done:
             check.look(done, run, stage)
     check.restore()
@@ -336,6 +338,23 @@ def seeded(seed: int, device: str = "cpu") -> Generator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name.
+
+    Raises:
+        SpecError: this machine, or this build of torch, does not have it.
+    """
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(name.partition(":")[0], False):
+        there = ", ".join(one for one, has in here.items() if has)
+        raise SpecError("device", rule=f"one that torch finds here ({there})", given=name, remedy="Leave it out for the cpu.")
+    return torch.device(name)
+
+
+def _unbegun() -> Stopped:
+    return Stopped("the training", rule="begun before it is stopped", given=Told("no step"), remedy="Run it again.")
 
 
 def _position(done: int, steps: int, seconds: float, limit: float) -> float:

@@ -143,7 +143,7 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             "max_bin": self.bins,
             "lambda_l2": self.l2,
             "feature_fraction": self.features,
-            "bagging_fraction": self.rows,
+            "bagging_fraction": min(1.0, max(self.rows, 2 / len(train))),  # LightGBM fails on a bag without a row
             "bagging_freq": 1 if self.rows < 1 else 0,
             "seed": run.seed_for(f"trees {train.output.target}"),
             "deterministic": True,
