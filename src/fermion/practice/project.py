@@ -115,7 +115,12 @@ class Project:
         if name == "last" and runs:
             return runs[-1]
         fitting = [one for one in runs if str(one["run"]).endswith(name) or str(one["run"]).startswith(name)]
-        if len(fitting) != 1:
+        if len(fitting) > 1:
+            given = Told(f"{name}, which fits {len(fitting)}")
+            raise UsageError(
+                "a run", rule="named by enough of its id", given=given, remedy=f"`fermion runs {shown(self.path)}` lists them."
+            )
+        if not fitting:
             known = [str(one["run"]) for one in runs]
             raise UsageError(
                 "a run",
