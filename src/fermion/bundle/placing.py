@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 from fermion.core.errors import BundleError, Told
+from fermion.core.store import sync
 
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -45,7 +46,7 @@ def place(folder: Path, contents: Mapping[str, bytes], *, marker: str, equal: Ca
             while not _moved(scratch, folder):
                 if _is_ours(folder, marker) and equal():
                     return
-            _sync(folder.parent)
+            sync(folder.parent)
         finally:
             if scratch is not None:
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -84,7 +85,7 @@ def replacing(target: Path) -> Generator[Path]:
             scratch = Path(name)
             yield scratch
             scratch.chmod(0o644)
-            _sync(scratch)
+            sync(scratch)
             os.replace(scratch, target)
         finally:
             if scratch is not None:
@@ -126,18 +127,6 @@ def _moved(scratch: Path, folder: Path) -> bool:
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Put a file, or a folder's list of names, on the disk: until then a power cut may undo a rename."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as failed:
-        if failed.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such call for folders
-            raise
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

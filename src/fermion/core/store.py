@@ -153,7 +153,7 @@ class Folder(Struct, frozen=True):
             self._compare(name, expected)
             if path.exists():
                 path.unlink()
-                _sync(path.parent)
+                sync(path.parent)
 
     def resolve(self, name: str) -> str | None:
         try:
@@ -304,7 +304,7 @@ def _write(chunks: Iterable[bytes], *, place: Callable[[str], Path], through: Pa
             target = place(digest)
             _make(target.parent)
             temporary.replace(target)
-            _sync(target.parent)
+            sync(target.parent)
     except BaseException:
         with suppress(OSError):  # where the folder itself is the trouble there is nothing to remove, and the error above says more
             temporary.unlink(missing_ok=True)
@@ -315,12 +315,12 @@ def _write(chunks: Iterable[bytes], *, place: Callable[[str], Path], through: Pa
 def _make(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        _sync(folder.parent)
+        sync(folder.parent)
 
 
-def _sync(folder: Path) -> None:
-    """Put a folder's list of names on the disk: until then a power cut may undo a rename."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Put a file, or a folder's list of names, on the disk: until then a power cut may undo a rename."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -53,11 +53,6 @@ class Stages:
                     scratch.write_bytes(msgspec.json.encode(result))
             return result
 
-    def forget(self, name: str, depends: Any) -> None:
-        """Remove a kept result, where its blobs turned out to be gone."""
-        if self._folder is not None:
-            (self._folder / name / f"{digest([fermion.__version__, name, depends])}.json").unlink(missing_ok=True)
-
     def plain(self, name: str, work: Callable[[], T]) -> T:
         """A stage that is done every time: one that only moves a tag, say."""
         with self._timed(name):

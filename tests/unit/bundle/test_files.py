@@ -105,7 +105,7 @@ def test_no_permission(told: Any, bundle: Bundle) -> None:
 
 
 def test_a_zip_that_leaves_the_folder_is_never_unpacked(bundle: Bundle, tmp_path: Path, rows: Any) -> None:
-    path = rezipped(bundle, tmp_path / "evil.zip", **{"../evil": b"x", "/tmp/evil": b"x", "a\\..\\evil": b"x"})
+    path = rezipped(bundle, tmp_path / "evil.zip", **{"../evil": b"x", "/etc/evil": b"x", "a\\..\\evil": b"x"})
     assert bundles.open(path).runtime().predict(rows) == bundle.runtime().predict(rows)
     assert not (tmp_path.parent / "evil").exists()
     (check,) = failed(verify(path))
