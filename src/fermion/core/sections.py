@@ -2,69 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-Share = Annotated[float, Meta(ge=0.0, lt=1.0, description="A share of the rows.")]
-Duration = Annotated[
-    str,
-    Meta(
-        pattern=r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*$", description="A duration: a number and ms, s, m, h, d or w.", examples=["7d", "10m"]
-    ),
-]
+from fermion.core.declared import Data, Declared, Duration, Share, Weight, part, seconds
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
-def seconds(duration: str) -> float:
-    """A duration in seconds.
-
-    >>> seconds("7d"), seconds("1.5m")
-    (604800.0, 90.0)
-    """
-    number, unit = re.fullmatch(r"\s*([\d.]+)\s*([a-z]+)\s*", duration).groups()  # type: ignore[union-attr]
-    return float(number) * _SECONDS[unit]
-
-
-def part(group: str, *, beside: bool = False, description: str | None = None) -> Any:
-    """The annotation of a field that holds a part found by its `type` in the registry: `cnn` or `{type: cnn, lr: 1e-3}`.
-
-    With `beside`, the part's type and settings stand beside the struct's other fields: `{type: category, most: 50, missing: accept}`.
-    """
-    return Meta(extra={"group": group, "beside": beside}, description=description, extra_json_schema={"$ref": f"#/$defs/{group}"})
-
-
-class Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the file says about one column: its kind with settings, and rules that the schema enforces."""
-
-    column: Annotated[Any, part("columns", beside=True, description="An unfitted column; inferred when left out.")] = None
-    missing: Annotated[
-        Literal["learn", "accept", "refuse"],
-        Meta(description="Whether a request may lack the value. `learn`: only if the training part had missing values."),
-    ] = "learn"
-
-
-class Weight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a row counts: by a column, or by its class; for the fit, the evaluation or both."""
-
-    column: Annotated[str | None, Meta(description="The column that holds the weight of each row.")] = None
-    classes: Annotated[dict[str, Annotated[float, Meta(ge=0.0)]] | None, Meta(description="The weight of each class, by its name.")] = None
-    use: Annotated[Literal["fit", "evaluate", "both"], Meta(description="What the weights count in.")] = "both"
-
-
-class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the rows come from and what they mean."""
-
-    source: Annotated[str, Meta(description="A file, glob or folder, or sample://NAME. ${VARIABLE} is taken from the environment.")]
-    target: Annotated[str | tuple[str, ...], Meta(description="The column to predict, or a list of columns.")]
-    columns: Annotated[dict[str, Declared], Meta(description="What columns mean, where it is not inferred.")] = field(
-        default_factory=dict[str, Declared]
-    )
-    ignore: Annotated[tuple[str, ...], Meta(description="Columns that the model does not see.")] = ()
-    weight: Annotated[str | Weight | None, Meta(description="What a row counts: the name of a column, or a section.")] = None
-    drop_unlabelled: Annotated[bool, Meta(description="Leave out rows without a target; an error otherwise.")] = False
+__all__ = ["Checks", "Choice", "Data", "Declared", "Duration", "Evaluate", "Serve", "Share", "Spec", "Split", "Weight", "part", "seconds"]
 
 
 class Split(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -158,12 +158,12 @@ class Pipeline:
 
     def _stamp(self) -> Any:
         """What tells, without reading it, that the source is as it was."""
-        return sources.stamp(self.spec.data.source, folder=self.project.folder, where=self.project.place("source"))
+        return sources.stamp(self.spec.data.origin.at, folder=self.project.folder, where=self.project.place("source"))
 
     def table(self) -> Table:
         """The rows, read when a stage needs them and then kept."""
         if self._table is None:
-            source = sources.read(self.spec.data.source, folder=self.project.folder, where=self.project.place("source"))
+            source = sources.read(self.spec.data.origin.at, folder=self.project.folder, where=self.project.place("source"))
             self._table = labelled(source, self.spec.data, self.project.place("target"))
         return self._table
 
@@ -191,7 +191,7 @@ class Pipeline:
 
     def _bundle(self, marks: Marks, product: Product, report: Report, read: Read) -> Bundle:
         rows = {part: len(numbers) for part, numbers in parts(marks).items()}
-        data = {"source": self.spec.data.source, "fingerprint": read.fingerprint, "rows": rows}
+        data = {"source": self.spec.data.origin.at, "fingerprint": read.fingerprint, "rows": rows}
         code = making.commit_of(self.project.folder)
         manifest = making.manifest_of(self.spec, product, decisions=report.decisions, metrics=report.metrics, data=data, code=code)
         profile = msgspec.json.encode(product.profile)
