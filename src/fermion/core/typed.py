@@ -230,7 +230,7 @@ class _Reading:
         words = [str(value) for value in inner.values] if isinstance(inner, inspect.LiteralType) else []
         if isinstance(given, str):
             remedy = remedy or did_you_mean(given, words)
-        elif isinstance(inner, inspect.StrType) and inner.pattern is None and isinstance(given, bool | int | float):
+        elif isinstance(given, bool | int | float) and _takes_any_text(inner):
             remedy = "Put it in quotes."
         subject = f"`{dotted(path)}`" if path else "a project file"
         raise SpecError(subject, rule=rule, given=told(given), remedy=remedy or examples(kind), where=self.tree.place(path))
@@ -294,6 +294,12 @@ def _fits(kind: inspect.Type, given: Any) -> bool:
             return isinstance(given, list | tuple)
         case _:
             return not isinstance(given, Mapping | list | tuple | Struct)
+
+
+def _takes_any_text(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.UnionType):
+        return any(_takes_any_text(plain(one)) for one in kind.types)
+    return isinstance(kind, inspect.StrType) and kind.pattern is None
 
 
 def _field(kind: inspect.StructType, name: str) -> inspect.Type:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from fermion.columns.category import Category
 from fermion.columns.number import Number
@@ -109,7 +109,8 @@ def test_every_kind_of_field() -> None:
 MISTAKES = {
     "an unknown field": (
         "name: digits\ndata:\n  source: s\n  traget: y\n",
-        "f.yaml:4:3: a field of `data` must be one of source, target, columns, ignore, weight, drop_unlabelled, got `traget`. "
+        "f.yaml:4:3: a field of `data` must be one of source, target, time, joins, features, columns, ignore, weight, "
+        "drop_unlabelled, expect, clean, privacy, got `traget`. "
         "Did you mean `target`?",
     ),
     "a field in the wrong section": (
@@ -138,7 +139,8 @@ MISTAKES = {
     "a missing section": (
         "name: digits\n",
         "f.yaml:1:1: `data` must be given, got nothing. "
-        "It is a mapping with fields from source, target, columns, ignore, weight, drop_unlabelled.",
+        "It is a mapping with fields from source, target, time, joins, features, columns, ignore, weight, "
+        "drop_unlabelled, expect, clean, privacy.",
     ),
     "a missing field": (
         "name: digits\ndata:\n  source: s\n",
@@ -162,7 +164,8 @@ MISTAKES = {
     ),
     "a number where text is meant": (
         "name: a\ndata: {source: 3, target: y}\n",
-        "f.yaml:2:16: `data.source` must be text, got 3. Put it in quotes.",
+        "f.yaml:2:16: `data.source` must be text or a mapping with fields from at, query, sha256, sheet, member, unreadable, "
+        "memory, got 3. Put it in quotes.",
     ),
     "an item of a list": (
         BASE + "checks: {accept: [leak, 3]}\n",
@@ -213,7 +216,8 @@ MISTAKES = {
     ),
     "a column's unknown setting": (
         "name: a\ndata: {source: s, target: y, columns: {shop: {type: category, mots: 50}}}\n",
-        "f.yaml:2:63: a field of `data.columns.shop` must be one of levels, most, missing, got `mots`. Did you mean `most`?",
+        "f.yaml:2:63: a field of `data.columns.shop` must be one of levels, most, encode, impute, indicator, missing, private, "
+        "repair, scale, got `mots`. Did you mean `most`?",
     ),
     "a column's wrong setting": (
         "name: a\ndata: {source: s, target: y, columns: {shop: {type: category, most: many}}}\n",
@@ -221,12 +225,14 @@ MISTAKES = {
     ),
     "a column's settings without its type": (
         "name: a\ndata: {source: s, target: y, columns: {shop: {most: 50}}}\n",
-        "f.yaml:2:47: a field of `data.columns.shop` must be one of type, missing, got `most`. "
+        "f.yaml:2:47: a field of `data.columns.shop` must be one of type, encode, impute, indicator, missing, private, repair, "
+        "scale, got `most`. "
         "Say the type beside it: {type: category, most: ...}",
     ),
     "a misspelt rule of a column": (
         "name: a\ndata: {source: s, target: y, columns: {shop: {mising: accept}}}\n",
-        "f.yaml:2:47: a field of `data.columns.shop` must be one of type, missing, got `mising`. Did you mean `missing`?",
+        "f.yaml:2:47: a field of `data.columns.shop` must be one of type, encode, impute, indicator, missing, private, repair, "
+        "scale, got `mising`. Did you mean `missing`?",
     ),
 }
 
@@ -295,7 +301,8 @@ class TestParts:
         assert read(to_yaml(found)) == found
         assert read(document(found)) == found
         assert document(found)["model"]["members"][0]["type"] == "forest"
-        assert document(found)["data"]["columns"]["shop"] == {"type": "category", "levels": [], "most": 10_000, "missing": "accept"}
+        shop = document(found)["data"]["columns"]["shop"]
+        assert {name: one for name, one in shop.items() if one} == {"type": "category", "most": 10_000, "missing": "accept"}
         assert document(found)["data"]["columns"]["when"] == {"missing": "refuse"}
 
     def test_python_passes_instances(self) -> None:
@@ -480,7 +487,7 @@ class TestSchema:
         shapes = schema["Declared"]["oneOf"]
         assert shapes[0] == {"enum": list(registry.names("columns"))}
         category = next(one for one in shapes if one.get("title") == "Category")
-        assert set(category["properties"]) == {"type", "levels", "most", "missing"}
+        assert set(category["properties"]) == {"type", "levels", "most", *(set(structs.asdict(Declared())) - {"column"})}
         assert category["required"] == ["type"]
 
     @pytest.mark.usefixtures("forest")
