@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from fermion.app import cli
 from fermion.cloud.counters import Counters
-from fermion.core import registry, sections, words
+from fermion.core import declared, registry, sections, words
 from fermion.core.typed import beside, info, part_class
 from fermion.data.checks import KINDS
 from fermion.data.samples import SAMPLES
@@ -43,9 +43,18 @@ TOLD = {
 
 SECTIONS = {
     "": sections.Spec,
-    "data": sections.Data,
-    "data.columns.NAME": sections.Declared,
-    "data.weight": sections.Weight,
+    "data": declared.Data,
+    "data.source": declared.Source,
+    "data.joins": declared.Join,
+    "data.features": declared.Feature,
+    "data.columns.NAME": declared.Declared,
+    "data.columns.NAME.repair": declared.Repair,
+    "data.weight": declared.Weight,
+    "data.expect": declared.Expectation,
+    "data.clean": declared.Clean,
+    "data.clean.outliers": declared.Outliers,
+    "data.clean.made_from": declared.Lineage,
+    "data.privacy": declared.Privacy,
     "split": sections.Split,
     "checks": sections.Checks,
     "decide": sections.Choice,
@@ -80,14 +89,23 @@ def _help() -> str:
     os.environ["COLUMNS"] = WIDTH
     try:
         top = cli.parser()
-        (verbs,) = [action.choices for action in top._actions if isinstance(action, argparse._SubParsersAction)]
-        texts = {"fermion": top.format_help(), **{f"fermion {name}": one.format_help() for name, one in verbs.items()}}
+        texts = _texts("fermion", top)
     finally:
         if before is None:
             del os.environ["COLUMNS"]
         else:
             os.environ["COLUMNS"] = before
     return "".join(f"### {name}\n\n```text\n{text.rstrip()}\n```\n\n" for name, text in texts.items())
+
+
+def _texts(name: str, parser: argparse.ArgumentParser) -> dict[str, str]:
+    """The help of a command and of all under it."""
+    texts = {name: parser.format_help()}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, one in action.choices.items():
+                texts |= _texts(f"{name} {word}", one)
+    return texts
 
 
 def _sections() -> str:

@@ -7,6 +7,7 @@ input; 130 stopped with Ctrl-C before there was a model.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -22,15 +23,16 @@ Settings are words of the form key=value on the project file's own names:
 exit codes: 0 good, 1 what was asked failed or does not hold, 2 wrong use or bad input, 130 stopped before there was a model
 """
 
-# name, one line, arguments (name, how many, help), options (name, help)
+# name, one line, arguments (name, how many, help), options (name, help, the word for its value or "")
 _Argument = tuple[str, str | None, str]
-_Option = tuple[str, str]
+_Option = tuple[str, str, str]
+_PROJECT: _Argument = ("project", "?", "the project file or its folder (default: fermion.yaml here)")
 VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
     "init": ("write a first project file", (("folder", "?", "where to write fermion.yaml (default: here)"),), ()),
     "run": (
         "make a verified bundle: data, split, checks, fit, evaluate, report, bundle, verify, register",
-        (("project", "?", "the project file or its folder (default: fermion.yaml here)"),),
-        (("--fresh", "do every stage again"),),
+        (_PROJECT,),
+        (("--fresh", "do every stage again", ""),),
     ),
     "check": ("look at the data and say what would spoil a fit", (("project", "?", "the project file or its folder"),), ()),
     "predict": (
@@ -60,8 +62,75 @@ VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
         (),
     ),
     "schema": ("print the JSON Schema of project files, for editors", (), ()),
+    "data profile": (
+        "write a page that shows the data: types, missing values, distributions, what goes with the target, findings",
+        (_PROJECT,),
+        (("--output", "the file to write (default: .fermion/profile.html)", "FILE"),),
+    ),
+    "data clean": (
+        "say what the cleaning plan does; with --suggest, propose one",
+        (_PROJECT,),
+        (
+            ("--suggest", "propose a plan from the training part, with row counts and examples", ""),
+            ("--write", "write the proposed plan into the project file", ""),
+        ),
+    ),
+    "data private": ("find personal data, and how few rows share a combination of quasi-identifiers", (_PROJECT,), ()),
+    "data label errors": (
+        "rank the rows whose labels look wrong, by predictions from models that did not see them",
+        (_PROJECT,),
+        (("--folds", "how many models", "N"),),
+    ),
+    "data label next": (
+        "the next rows to label or to look at",
+        (_PROJECT,),
+        (
+            ("--count", "how many (default: 1)", "N"),
+            ("--by", "what is asked first: errors, margin, entropy, confidence, coverage, badge or random (default: errors)", "STRATEGY"),
+        ),
+    ),
+    "data label set": (
+        "give one row its label",
+        (("item", None, "the row, as `next` names it"), ("label", None, "its label"), _PROJECT),
+        (("--by", "who says so (default: the user of this machine)", "NAME"),),
+    ),
+    "data label export": (
+        "write the labels that were given, by the suffix: csv, parquet, jsonl, or json for Label Studio",
+        (("output", None, "the file to write"), _PROJECT),
+        (),
+    ),
+    "data label import": (
+        "take over labels from a file of Label Studio",
+        (("input", None, "Label Studio's JSON export"), _PROJECT),
+        (),
+    ),
+    "data snapshot": (
+        "keep the data as they are now, under a name made of their content",
+        (_PROJECT,),
+        (("--tag", "a name of your own for it", "NAME"),),
+    ),
+    "data log": ("list the snapshots, newest first", (_PROJECT,), ()),
+    "data show": (
+        "say what a snapshot is and where it came from",
+        (("snapshot", "?", "its id, the start of it, a tag, or `last`"), _PROJECT),
+        (),
+    ),
+    "data diff": (
+        "say which rows and columns changed between two snapshots, and how distributions moved",
+        (("one", None, "a snapshot"), ("other", "?", "another (default: the data as they are now)"), _PROJECT),
+        (),
+    ),
+    "data restore": (
+        "write a snapshot to a file, by its suffix",
+        (("snapshot", None, "its id, the start of it, a tag, or `last`"), ("output", None, "csv, parquet, jsonl"), _PROJECT),
+        (),
+    ),
 }
-_SETTINGS = {"init", "run", "check", "serve"}
+GROUPS = {
+    "data": "from raw data to a table that can be trusted: profile, clean, label, version",
+    "data label": "find wrong labels, choose what to label next, label it",
+}
+_SETTINGS = {"init", "run", "check", "serve", "data profile", "data clean", "data private", "data label errors"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,23 +146,42 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; the docs are generated from it."""
     top = _Parser(prog="fermion", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--version", action="version", version=f"fermion {__version__}")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    levels: dict[str, Any] = {"": top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)}
     for name, (line, arguments, options) in VERBS.items():
-        sub = verbs.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".")
+        sub = _level(levels, name.rpartition(" ")[0]).add_parser(
+            name.rpartition(" ")[2], help=line, description=line[0].upper() + line[1:] + "."
+        )
+        sub.set_defaults(verb=name)
         for argument, many, told in arguments:
-            sub.add_argument(argument, nargs=many, help=told)  # type: ignore[arg-type]
+            sub.add_argument(argument, nargs=many, help=told)
         if name in _SETTINGS:
             sub.add_argument("settings", nargs="*", metavar="key=value", help="settings on top of the project file")
-        for option, told in options:
-            sub.add_argument(option, action="store_true", help=told)
+        for option, told, value in options:
+            sub.add_argument(option, help=told, **({"metavar": value} if value else {"action": "store_true"}))
         sub.add_argument("--json", action="store_true", help="exactly one JSON document on standard output, progress on standard error")
     return top
+
+
+def _level(levels: dict[str, Any], group: str) -> Any:
+    """The place for the verbs of a group, made with the first of them."""
+    if group not in levels:
+        around, _, word = group.rpartition(" ")
+        line = GROUPS[group]
+        sub = _level(levels, around).add_parser(word, help=line, description=line[0].upper() + line[1:] + ".")
+        levels[group] = sub.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    return levels[group]
+
+
+def _verb(argv: Sequence[str]) -> str:
+    """The longest verb that the words begin with."""
+    said = [word for word in argv if not word.startswith("-")]
+    return next((name for end in (3, 2, 1) if (name := " ".join(said[:end])) in VERBS), "")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Words -> a namespace; key=value words may stand anywhere after the verb."""
     words, settings = [], []
-    verb = next((word for word in argv if not word.startswith("-")), "")
+    verb = _verb(argv)
     for position, word in enumerate(argv):
         key = word.split("=", 1)[0]
         is_setting = position > 0 and "=" in word and not word.startswith("-") and all(part.isidentifier() for part in _parts(key))
@@ -118,9 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if known.verb is None:
             parser().print_help()
             return 2
-        from fermion.app import commands
-
-        command: Callable[[Any], int] = getattr(commands, known.verb)
+        room = importlib.import_module("fermion.app.data_commands" if known.verb.startswith("data ") else "fermion.app.commands")
+        command: Callable[[Any], int] = getattr(room, known.verb.removeprefix("data ").replace(" ", "_"))
         return command(known)
     except KeyboardInterrupt:
         return _told_stop(as_json)
