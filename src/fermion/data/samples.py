@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fermion.core.errors import SpecError, Told, did_you_mean
 from fermion.core.lazy import load
 from fermion.data.cards import CardTransactions
+from fermion.data.loans import LoanApplications
 from fermion.data.table import Table
 
 
@@ -70,6 +71,7 @@ SAMPLES: dict[str, type[Sample]] = {
     "breast-cancer": BreastCancer,
     "diabetes": Diabetes,
     "card-transactions": CardTransactions,
+    "loan-applications": LoanApplications,
 }
 
 

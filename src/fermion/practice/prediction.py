@@ -24,16 +24,25 @@ def predict_file(bundle: Bundle, source: Path, target: Path | None) -> int:
         DataError: the file cannot be read, a column vanished or changed its type.
         UsageError: the target's suffix is unknown.
     """
-    if target is not None and target.suffix not in SUFFIXES:
-        raise UsageError(
-            "the output file", rule=f"one of {', '.join(SUFFIXES)}", given=target.name, remedy=did_you_mean(target.suffix, SUFFIXES)
-        )
+    if target is not None:
+        check_suffix(target)
     table = sources.read(str(source), folder=Path.cwd(), where=str(source))
     answers = flat(predict(bundle.runtime(), table))
     frame: Any = Table.of(answers).frame
     if target is None:
         sys.stdout.write(frame.write_csv())
         return len(table)
+    write_table(frame, target)
+    return len(table)
+
+
+def write_table(frame: Any, target: Path) -> None:
+    """Write a Polars frame whole or not at all, in the format of the suffix.
+
+    Raises:
+        UsageError: the suffix is unknown.
+    """
+    check_suffix(target)
     with replacing(target) as scratch:
         if target.suffix == ".parquet":
             frame.write_parquet(scratch)
@@ -41,7 +50,18 @@ def predict_file(bundle: Bundle, source: Path, target: Path | None) -> int:
             frame.write_csv(scratch)
         else:
             frame.write_ndjson(scratch)
-    return len(table)
+
+
+def check_suffix(target: Path) -> None:
+    """Refuse a file that cannot be written, before any work is done for it.
+
+    Raises:
+        UsageError: the suffix is unknown.
+    """
+    if target.suffix not in SUFFIXES:
+        raise UsageError(
+            "the output file", rule=f"one of {', '.join(SUFFIXES)}", given=target.name, remedy=did_you_mean(target.suffix, SUFFIXES)
+        )
 
 
 def predict(runtime: Runtime, table: Table) -> Batch:
