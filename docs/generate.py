@@ -70,6 +70,7 @@ def generated() -> dict[str, str]:
         "sections": _sections,
         "models": lambda: _parts("models"),
         "columns": lambda: _parts("columns"),
+        "augments": lambda: _parts("augments"),
         "metrics": _metrics,
         "findings": _findings,
         "samples": _samples,
@@ -202,7 +203,7 @@ def _metrics() -> str:
 
 
 def _findings() -> str:
-    source = inspect.getsource(__import__("fermion.data.checks", fromlist=["KINDS"]))
+    source = inspect.getsource(__import__("fermion.data.findings", fromlist=["KINDS"]))
     told = dict(re.findall(r'^    "([a-z-]+)": "(?:error|warning|info)",  # (.*)$', source, re.MULTILINE))
     rows = [f"| `{kind}` | {severity} | {_cell(_sentence(told[kind]))} |" for kind, severity in KINDS.items()]
     return "\n".join(["| Kind | Severity | What was found |", "|---|---|---|", *rows]) + "\n"

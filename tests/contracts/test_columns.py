@@ -15,8 +15,11 @@ from fermion.columns.category import Category
 from fermion.columns.flag import Flag
 from fermion.columns.image import Image, Pixels
 from fermion.columns.number import Number
+from fermion.columns.private import Hashed, Redacted
+from fermion.columns.repair import Repaired
 from fermion.columns.time import Time
 from fermion.core import registry
+from fermion.core.declared import Repair
 from fermion.testing.columns import ColumnContract
 
 UTC = dt.UTC
@@ -170,11 +173,101 @@ class TestImageOfPaths:
         assert fitted.plain(paths[0]) == fitted.plain(files[0])
 
 
+class TestRepairedNumber(ColumnContract):
+    repair = Repair(missing=("NA", ""), thousands=",", strip=("$", "EUR"), units={"kg": 1.0, "g": 0.001})
+    column = Repaired(column=Number(), repair=repair)
+    good = ("1,234.50", "-$5", "3 kg", "500g", "NA", " ", "1e3", ".5", 7, 2.5, None, np.str_("12"), np.int64(4), "\u2212 3 EUR")
+    bad = (
+        "1,23",
+        "12,34,567",
+        "abc",
+        "--5",
+        "5 lb",
+        "0x10",
+        "1_000",
+        "1e999",
+        "inf",
+        "nan",
+        True,
+        [],
+        "1 2",
+        "1,234,56",
+        dt.date(2026, 1, 1),
+    )
+
+
+class TestRepairedFlag(ColumnContract):
+    column = Repaired(column=Flag(), repair=Repair(truth={"yes": True, "1": True, "no": False, "0": False}, missing=("?",)))
+    good = ("yes", "NO ", True, False, "?", None, 1, 0.0, np.True_, "1")
+    bad = ("maybe", "", 2, 0.5, [], "true")
+
+
+class TestRepairedTime(ColumnContract):
+    """A form that reads ISO dates otherwise: what is sent again must mean the same."""
+
+    column = Repaired(column=Time(), repair=Repair(dates=("%Y-%d-%m", "%d.%m.%Y", "%d.%m.%Y %H:%M %z"), missing=("-",)))
+    good = (
+        "2026-03-01",
+        "31.12.2025",
+        "1.2.2026 10:00 +0200",
+        "-",
+        None,
+        "2026-03-01T12:00:00",
+        "0001-01-01T00:00:00+14:00",
+        dt.date(2026, 3, 1),
+        dt.datetime(2026, 3, 1, 5, tzinfo=UTC),
+        np.datetime64("2026-03-01"),
+        np.datetime64("NaT"),
+    )
+    bad = ("yesterday", "31.02.2026", "", 5, True, [])
+
+
+class TestRepairedTimeThatCounts(ColumnContract):
+    column = Repaired(column=Time(unit="s"), repair=Repair(thousands=",", missing=("-",)))
+    good = ("1,700,000,000", 1.6e9, None, "-", 0)
+    bad = ("2026-03-01", True, "1e30")
+
+
+class TestRepairedCategory(ColumnContract):
+    repair = Repair(missing=("n/a",), text=("unicode", "spaces", "strip", "lower"), merge={"NYC": "new york", "n.y.c.": "new york"})
+    column = Repaired(column=Category(), repair=repair)
+    good = ("New  York", "NYC ", "N.Y.C.", "Bern", "N/A", None, 3, "\uff21", np.str_("bern"))
+    bad = (True, 1.5, [], b"Bern")
+
+
+class TestHashed(ColumnContract):
+    column = Hashed(salt="FERMION_TEST_SALT")
+    good = ("Ada", "Bob", None, "Ada", 3, "3", np.int64(7), "")
+    bad = (True, 1.5, [], b"Ada")
+
+    @pytest.fixture(autouse=True)
+    def salt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FERMION_TEST_SALT", "of at least sixteen letters")
+
+
+class TestRedacted(ColumnContract):
+    column = Redacted()
+    good = ("write to ada@example.org", "paid", None, "4111 1111 1111 1111", 4111111111111111, 7, "<EMAIL>")
+    bad = (True, 1.5, [], b"Ada")
+
+
+class TestRepairedThenHashed(TestHashed):
+    column = Repaired(column=Hashed(salt="FERMION_TEST_SALT"), repair=Repair(text=("strip", "lower"), missing=("?",)))
+    good = ("Ada ", "ada", "?", None, 3)
+    bad = (True, 1.5)
+
+
+class TestRepairedThenRedacted(ColumnContract):
+    column = Repaired(column=Redacted(), repair=Repair(text=("strip", "lower"), missing=("?",)))
+    good = ("Write to ADA@example.org", "paid", "?", None)
+    bad = (True, 1.5)
+
+
 def test_every_column_has_its_contract() -> None:
     tested = {
         type(one.column)
         for one in globals().values()
         if isinstance(one, type) and issubclass(one, ColumnContract) and one is not ColumnContract
     }
-    ours = {registry.find("columns", name) for name in registry.names("columns")}
+    ours = {registry.find("columns", name) for name in (*registry.names("columns"), *registry.WITHIN["columns"])}
     assert ours <= tested

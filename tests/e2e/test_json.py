@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 RUN = ["run", "task", "bundle", "bundle_id", "report", "metrics", "seconds", "stages", "stopped", "name", "spec", "checks", "notes"]
-STAGES = ["data", "split", "checks", "fit", "evaluate", "report", "bundle", "verify", "register"]
+STAGES = ["data", "split", "clean", "checks", "fit", "evaluate", "report", "bundle", "verify", "register"]
 SCORE = ["value", "low", "high", "baseline"]
 FINDING = ["kind", "column", "severity", "score", "rows", "message", "remedy"]
 CHECK = ["name", "ok", "detail"]

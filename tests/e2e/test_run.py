@@ -17,7 +17,7 @@ from fermion.core.store import Folder
 
 from .conftest import Command
 
-STAGES = ["data", "split", "checks", "fit", "evaluate", "report", "bundle", "verify", "register"]
+STAGES = ["data", "split", "clean", "checks", "fit", "evaluate", "report", "bundle", "verify", "register"]
 
 
 def test_a_run_makes_a_verified_and_registered_bundle(fermion: Command, project: Path) -> None:
@@ -41,16 +41,16 @@ def test_nothing_changed_means_nothing_is_done_again(fermion: Command, project: 
     assert time.monotonic() - began < 2
     assert again.document["bundle_id"] == first["bundle_id"]
     reused = [name for name, stage in again.document["stages"].items() if stage["reused"]]
-    assert reused == ["data", "split", "checks", "fit", "evaluate", "report", "verify"]
+    assert reused == ["data", "split", "clean", "checks", "fit", "evaluate", "report", "verify"]
 
 
 def test_a_setting_repeats_only_what_depends_on_it(fermion: Command, project: Path) -> None:
     first = fermion("run", "--json").document
     model = fermion("run", "--json", "model={type: linear, l2: 10}").document
-    assert [name for name, stage in model["stages"].items() if stage["reused"]] == ["data", "split", "checks"]
+    assert [name for name, stage in model["stages"].items() if stage["reused"]] == ["data", "split", "clean", "checks"]
     assert model["bundle_id"] != first["bundle_id"]
     draws = fermion("run", "--json", "evaluate.draws=100").document
-    assert [name for name, stage in draws["stages"].items() if stage["reused"]][:4] == ["data", "split", "checks", "fit"]
+    assert [name for name, stage in draws["stages"].items() if stage["reused"]][:5] == ["data", "split", "clean", "checks", "fit"]
     port = fermion("run", "--json", "serve.port=9999").document
     assert port["stages"]["evaluate"]["reused"]
 

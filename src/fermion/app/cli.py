@@ -27,6 +27,7 @@ exit codes: 0 good, 1 what was asked failed or does not hold, 2 wrong use or bad
 _Argument = tuple[str, str | None, str]
 _Option = tuple[str, str, str]
 _PROJECT: _Argument = ("project", "?", "the project file or its folder (default: fermion.yaml here)")
+_TARGET: _Option = ("--target", "which of several targets", "COLUMN")
 VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
     "init": ("write a first project file", (("folder", "?", "where to write fermion.yaml (default: here)"),), ()),
     "run": (
@@ -64,8 +65,8 @@ VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
     "schema": ("print the JSON Schema of project files, for editors", (), ()),
     "data profile": (
         "write a page that shows the data: types, missing values, distributions, what goes with the target, findings",
-        (_PROJECT,),
-        (("--output", "the file to write (default: .fermion/profile.html)", "FILE"),),
+        (("project", "?", "the project file or its folder (default: fermion.yaml here), or a file of data"),),
+        (("--output", "the file to write (default: .fermion/profile.html; profile.html for a file of data)", "FILE"),),
     ),
     "data clean": (
         "say what the cleaning plan does; with --suggest, propose one",
@@ -79,30 +80,35 @@ VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
     "data label errors": (
         "rank the rows whose labels look wrong, by predictions from models that did not see them",
         (_PROJECT,),
-        (("--folds", "how many models", "N"),),
+        (("--folds", "how many models (default: 5)", "N"), ("--most", "rows to put into the queue (default: 200)", "N"), _TARGET),
     ),
     "data label next": (
         "the next rows to label or to look at",
         (_PROJECT,),
         (
             ("--count", "how many (default: 1)", "N"),
-            ("--by", "what is asked first: errors, margin, entropy, confidence, coverage, badge or random (default: errors)", "STRATEGY"),
+            ("--by", "what comes first: errors, margin, entropy, confidence, coverage, badge or random (default: go on)", "STRATEGY"),
+            ("--budget", "labels that can be afforded in a new round (default: 200)", "N"),
+            ("--overlap", "annotators per row (default: 1)", "N"),
+            ("--annotator", "who asks, and is not asked twice", "NAME"),
+            ("--classes", "labels besides those of the data, apart by commas", "A,B"),
+            _TARGET,
         ),
     ),
     "data label set": (
         "give one row its label",
-        (("item", None, "the row, as `next` names it"), ("label", None, "its label"), _PROJECT),
-        (("--by", "who says so (default: the user of this machine)", "NAME"),),
+        (("item", None, "the row, as `next` names it"), ("label", "?", "its label; left out with --skip"), _PROJECT),
+        (("--skip", "it cannot be told", ""), ("--by", "who says so (default: the user of this machine)", "NAME"), _TARGET),
     ),
     "data label export": (
         "write the labels that were given, by the suffix: csv, parquet, jsonl, or json for Label Studio",
         (("output", None, "the file to write"), _PROJECT),
-        (),
+        (_TARGET,),
     ),
     "data label import": (
         "take over labels from a file of Label Studio",
         (("input", None, "Label Studio's JSON export"), _PROJECT),
-        (),
+        (_TARGET,),
     ),
     "data snapshot": (
         "keep the data as they are now, under a name made of their content",

@@ -116,7 +116,7 @@ def show(known: Namespace) -> int:
     print(f"{manifest.name}  {manifest.task}\nbundle     {bundle.path}\nid         {bundle.id}")
     print(f"model      {_line(manifest.provenance.spec.get('model', {}))}")
     print(f"data       {_line(manifest.provenance.data)}")
-    print("inputs     " + "\n           ".join(f"{one.name}: {one.column.__struct_config__.tag}" for one in manifest.schema.fields[:40]))
+    print("inputs     " + "\n           ".join(f"{one.name}: {one.kinds[-1]}" for one in manifest.schema.fields[:40]))
     print("outputs    " + "\n           ".join(f"{one.target}: {one.__struct_config__.tag}" for one in manifest.outputs))
     print(f"needs      {', '.join(manifest.needs) or 'the base install'}")
     order = {name: place for place, name in enumerate(metric_names(manifest.task))}

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from fermion.bundle.runtime import Runtime
 from fermion.columns.column import Arrays, Batch, Values
 from fermion.columns.output import Output, Probability
+from fermion.columns.private import invented
 from fermion.columns.request import Requests
 from fermion.columns.schema import Schema
 from fermion.core.errors import BundleError, FermionError, Told
@@ -36,13 +37,22 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     outputs: dict[str, Expected]
 
     @classmethod
-    def of(cls, runtime: Runtime, batch: Mapping[str, Values]) -> Golden:
+    def of(cls, runtime: Runtime, batch: Mapping[str, Values], *, seed: int = 0) -> Golden:
         """Rows answered by this runtime, each alone: an answer must not depend on its neighbours.
+
+        Of a private column no value is kept: others of its kind are made up, drawn by `seed`, and the answers are to those.
 
         Raises:
             BundleError: no rows or more than 32, or an answer that is not a finite number.
         """
-        columns = {field.name: [field.column.plain(value) for value in batch[field.name]] for field in runtime.schema.fields}
+        rng = np.random.default_rng(seed)
+        columns = {
+            field.name: [
+                field.column.plain(value)
+                for value in (invented(field.column, batch[field.name], rng) if field.private else batch[field.name])
+            ]
+            for field in runtime.schema.fields
+        }
         golden = cls(columns=columns, outputs={})
         rows = golden.batch(runtime.requests)
         count = len(next(iter(rows.values())))

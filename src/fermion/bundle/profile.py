@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays, Values
 from fermion.columns.output import Output, Probability, name_of
+from fermion.columns.repair import meant
 from fermion.columns.schema import Field, Schema
 from fermion.measure.sketches import CategorySketch, NumberSketch, Sketch
 
@@ -21,6 +23,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sketches by name: inputs on the training part, outputs on validation. Their counts add up over workers.
 
     An output with classes has one sketch of the most probable class, `target`, and one of its probability, `target.confidence`.
+    What private inputs looked like is told without their values: counts between rounded numbers, or of levels by their codes.
     """
 
     inputs: dict[str, Sketch]
@@ -42,15 +45,52 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return cls(inputs=inputs, outputs=answered)
 
 
-def _sketch(field: Field, values: Values) -> Sketch:
-    """One sketch per input: of its codes' names where it is a category, of one number per row otherwise."""
+def sketched(field: Field, values: Values) -> Sequence[str | None] | NDArray[np.float64]:
+    """What a sketch of an input counts, one per row: names where it is a category, a number otherwise; in training and in serving.
+
+    >>> from fermion.columns.category import Category
+    >>> sketched(Field(name="city", column=Category(levels=("Bern",)), private=True), ["Bern", None, "Oslo"])
+    ['code 2', None, 'code 1']
+    """
     slots = field.column.slots
     if slots[0].role == "code":
-        return CategorySketch.fit([None if value is None else str(value) for value in _listed(values)])
+        if field.private:
+            return [f"code {code}" if code else None for code in field.column.encode(values)[0].tolist()]
+        return [None if value is None else str(value) for value in _listed(meant(field.column, values))]
     array: NDArray[Any] = field.column.encode(values)[0].astype(np.float64)
-    if slots[0].role != "number":
-        array = array.reshape(len(array), -1).mean(axis=1)  # of a picture, its brightness
-    return NumberSketch.fit(array)
+    return array if slots[0].role == "number" else array.reshape(len(array), -1).mean(axis=1)  # of a picture, its brightness
+
+
+def _sketch(field: Field, values: Values) -> Sketch:
+    counted = sketched(field, values)
+    if not isinstance(counted, np.ndarray):
+        return CategorySketch.fit(counted)
+    return _coarse(counted) if field.private else NumberSketch.fit(counted)
+
+
+def _coarse(x_N: NDArray[np.float64]) -> NumberSketch:
+    """A sketch with edges, range and moments rounded to two digits, so that none of them is a value of the data."""
+    whole, known = NumberSketch.fit(x_N), set(x_N.tolist())
+    if not whole.edges:
+        return whole
+    largest, spread = max(abs(edge) for edge in whole.edges), whole.edges[-1] - whole.edges[0]
+    least = 10.0 ** (math.floor(math.log10(spread if spread > 1e-9 * largest + 1e-99 else largest if largest > 1e-99 else 1.0)) - 4)
+    raised = {_beside(edge, least, known, up=True) for edge in whole.edges[1:]}
+    edges = tuple(sorted({_beside(whole.edges[0], least, known, up=False), *raised}))
+    bare = NumberSketch(edges=edges, counts=(0,) * (len(edges) + 1), centre=edges[len(edges) // 2]).add(x_N)
+    present, mean, std = bare.n - bare.missing, _beside(whole.mean, least, known, up=True), float(f"{whole.std:.1e}")
+    total = (mean - bare.centre) * present
+    squares = (std**2 + (mean - bare.centre) ** 2) * present
+    return structs.replace(bare, low=edges[0], high=edges[-1], total=total, squares=squares)
+
+
+def _beside(edge: float, least: float, known: set[float], *, up: bool) -> float:
+    """The nearest number of two digits and a half above (or below) an edge that is no value of the data."""
+    step = max(10.0 ** (math.floor(math.log10(abs(edge) or least)) - 1), least)
+    share = 0.5
+    while (beside := float(f"{(math.ceil(edge / step) + share if up else math.floor(edge / step) - share) * step:.12g}")) in known:
+        share /= 2
+    return beside
 
 
 def _listed(values: Values) -> Sequence[Any]:

@@ -40,13 +40,17 @@ class Histogram:
 
 
 class Counters:
-    """All counts of one service. `unseen` is by column: values of categories that training did not have."""
+    """All counts of one service.
 
-    def __init__(self, categories: Iterable[str]) -> None:
+    `unseen` is by column: values of categories that training did not have. `broken` is by expectation: rows that did not keep it.
+    """
+
+    def __init__(self, categories: Iterable[str], expectations: Iterable[str] = ()) -> None:
         self.requests: dict[tuple[str, int], int] = {}
         self.seconds, self.batches = Histogram(SECONDS), Histogram(ROWS)
         self.full = self.hung_up = self.predicted = 0  # predicted: predictions answered with 200
         self.unseen = dict.fromkeys(categories, 0)
+        self.broken = dict.fromkeys(expectations, 0)
 
     def answered(self, route: str, status: int) -> None:
         """One more request with this answer."""
@@ -69,6 +73,9 @@ class Counters:
         lines += _metric("fermion_hung_up_total", "counter", "Clients that left before their request was whole.", {"": self.hung_up})
         unseen = {_labels({"column": name}): count for name, count in self.unseen.items()}
         lines += _metric("fermion_unseen_total", "counter", "Values of a category that training did not have.", unseen)
+        broken = {_labels({"expectation": name}): count for name, count in self.broken.items()}
+        if broken:
+            lines += _metric("fermion_expectation_broken_total", "counter", "Rows that broke an expectation, refused or answered.", broken)
         lines += _metric("fermion_ready", "gauge", "1 while requests are taken.", {"": int(ready)})
         return "\n".join(lines) + "\n"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from fermion.columns.expect import said
 from fermion.columns.output import Output, Probability, name_of
 from fermion.columns.request import Requests
 from fermion.columns.schema import Field
@@ -21,6 +22,7 @@ def schema_document(requests: Requests, outputs: tuple[Output, ...], *, bundle: 
         "name": name,
         "inputs": [_input(field) for field in requests.schema.fields],
         "outputs": [_output(output) for output in outputs],
+        **({"expect": [said(one) for one in requests.schema.expect]} if requests.schema.expect else {}),
         "request": _moved({"$ref": PARTS + "Request", "$defs": _request_parts(requests)}),
     }
 
@@ -79,14 +81,15 @@ def _content(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(field: Field) -> str:
-    """The kind of an input: number, category, flag, time, image, or the name of a plugin's column."""
-    return str(type(field.column).__struct_config__.tag)
+    """The kind of an input: number, category, flag, time, image, hashed, or a plugin's column; of wrapped ones what is inside."""
+    return next((kind for kind in field.kinds if kind not in ("repaired", "redacted")), field.kinds[-1])
 
 
 def _input(field: Field) -> dict[str, Any]:
     one = field.column.request
     schema = msgspec.json.schema(one | None if field.missing else one)
-    return {"name": field.name, "type": kind_of(field), "missing": field.missing, "schema": schema}
+    private = {"private": True} if field.private else {}
+    return {"name": field.name, "type": kind_of(field), "missing": field.missing, **private, "schema": schema}
 
 
 def _output(output: Output) -> dict[str, Any]:

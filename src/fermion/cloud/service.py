@@ -19,8 +19,10 @@ from fermion.bundle.runtime import Runtime
 from fermion.cloud.answer import Answers
 from fermion.cloud.batcher import Batcher, Cost, Row, Ticket, measure
 from fermion.cloud.counters import Counters
+from fermion.cloud.gate import Gate
 from fermion.cloud.reply import HTML, JSON, TEXT, Headers, Reply, refusal, status_of
 from fermion.columns.column import Arrays
+from fermion.columns.expect import said
 from fermion.core.errors import BundleError, DataError, FermionError, RequestRejected, Told, did_you_mean
 from fermion.core.sections import Serve
 
@@ -47,7 +49,8 @@ class Service:
 
     def __init__(self, runtime: Runtime, golden: Golden, serve: Serve, *, bundle: str, name: str) -> None:
         self.runtime, self.golden, self.serve, self.bundle, self.name = runtime, golden, serve, bundle, name
-        self.counters = Counters(ref.field for ref in runtime.schema.layout.codes)
+        self.counters = Counters((ref.field for ref in runtime.schema.layout.codes), map(said, runtime.schema.expect))
+        self._expected = Gate.of(runtime.schema, self.counters)
         self.stopping = False
         self._warm = False
         self._requests = runtime.requests
@@ -138,7 +141,10 @@ class Service:
             if self.stopping:
                 raise _not_ready("one that is stopping")
             rows = self._decode(body)
-            done = functools.partial(self._done, began, _COLUMNAR(body) is not None, send)
+            columnar = _COLUMNAR(body) is not None
+            if self._expected is not None:
+                self._expected(rows, columnar)
+            done = functools.partial(self._done, began, columnar, send)
             if rows:
                 return self._batcher.submit(rows, done)
             done([])

@@ -42,23 +42,30 @@ class Category(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         return ()
 
     def fit(self, values: Values) -> Category:
-        counts = Counter(level for level in _levels(values) if level is not None)
+        counts = Counter(level for level in read_levels(values) if level is not None)
         ranked = sorted(counts, key=lambda level: (-counts[level], str(level), type(level).__name__))
         return Category(levels=tuple(ranked[: self.most]), most=self.most)
 
     def encode(self, values: Values) -> tuple[NDArray[np.int64]]:
         codes: dict[str | int | None, int] = {level: code for code, level in enumerate(self.levels, FIRST)}
         codes[None] = MISSING
-        return (np.fromiter((codes.get(level, UNSEEN) for level in _levels(values)), np.int64, len(values)),)
+        return (np.fromiter((codes.get(level, UNSEEN) for level in read_levels(values)), np.int64, len(values)),)
 
     def plain(self, value: object) -> object:
         alone = np.empty(1, dtype=object)  # an array, as the tables whose values these are: 3.0 beside nulls is the level 3
         alone[0] = value
-        return _levels(alone)[0]
+        return read_levels(alone)[0]
 
 
-def _levels(values: Values) -> list[str | int | None]:
-    """Values as levels; a float column that pandas or Polars made of integers with nulls is read back as integers."""
+def read_levels(values: Values) -> list[str | int | None]:
+    """Values as levels, None where missing; a float column that pandas or Polars made of integers with nulls is read back as integers.
+
+    >>> read_levels(["Bern", None, 3])
+    ['Bern', None, 3]
+
+    Raises:
+        ValueRejected: a value is neither text nor a whole number.
+    """
     listed: Any = values.tolist() if isinstance(values, np.ndarray) else values
     levels: list[str | int | None] = []
     for row, value in enumerate(listed):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.core.errors import ValueRejected
+from fermion.core import registry
+from fermion.core.errors import SpecError, ValueRejected
 
 Values = Sequence[object] | NDArray[Any]  # from JSON, or whole columns
 Arrays = dict[str, NDArray[Any]]  # names to arrays with one batch axis in common, the first
@@ -86,3 +88,20 @@ def is_missing(value: object) -> bool:
     (True, True, False, False)
     """
     return value is None or (isinstance(value, float | np.floating | np.datetime64) and bool(value != value))
+
+
+def as_column(raw: object, where: str) -> Any:
+    """A column, or what a manifest holds of one: read by its `type` through the registry.
+
+    >>> as_column({"type": "number", "offset": 2.0}, "column `age`")
+    Number(offset=2.0)
+
+    Raises:
+        SpecError: nobody here knows its type, or it is no column.
+    """
+    if isinstance(raw, dict):
+        section: dict[str, Any] = {**raw}
+        return msgspec.convert(section, registry.find("columns", str(section.get("type", "")), where=where))
+    if not isinstance(raw, Struct):
+        raise SpecError("a column", rule="an object with its `type`", given=raw, where=where)
+    return raw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,17 @@ from msgspec import Struct
 
 from fermion.columns.category import Category
 from fermion.columns.column import Column, Values, is_missing
+from fermion.columns.derive import derived_of
+from fermion.columns.expect import about_rows, rules
 from fermion.columns.flag import Flag
 from fermion.columns.image import MAGIC, Image
 from fermion.columns.number import Number
+from fermion.columns.private import Hashed, Redacted
+from fermion.columns.repair import Repaired, check_repair
 from fermion.columns.schema import Field, Schema
 from fermion.columns.time import Time
+from fermion.core.declared import Declared, Expectation, Feature, Repair
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
-from fermion.core.sections import Declared
 
 SAMPLE = 2_000  # values looked at
 IDENTIFIER = 0.5  # a text column with a larger share of distinct values names rows, it does not describe them
@@ -31,33 +35,45 @@ class Inferred(Struct, frozen=True, kw_only=True):
     missing: dict[str, bool]  # what was declared about missing values
 
 
-def infer(batch: Mapping[str, Values], declared: Mapping[str, Declared], *, without: tuple[str, ...] = ()) -> Inferred:
+def infer(
+    batch: Mapping[str, Values],
+    declared: Mapping[str, Declared],
+    *,
+    without: tuple[str, ...] = (),
+    features: Iterable[Feature] = (),
+    expect: Iterable[Expectation] = (),
+    salt: str = "FERMION_SALT",
+) -> Inferred:
     """A column for every name in `batch` that is not in `without`, declared ones first in mind.
+
+    What is declared about repair and privacy is wrapped around the column; of the features those about one row become derived
+    numbers, and of the expectations those about one row and about inputs come along. `private: drop` is no
+    input. `salt` is the environment variable of `private: hash`.
 
     >>> infer({"age": [20.5], "city": ["Bern"], "id": ["x1"]}, {}).schema.names
     ('age', 'city', 'id')
 
     Raises:
-        SpecError: a declared column is not in the data.
+        SpecError: a declared column is not in the data, or a feature or expectation does not fit its columns.
+        ValueRejected: a text that a declared repair cannot read.
         DataError: nothing is left to learn from.
     """
-    for name in declared:
-        if name not in batch:
+    for name, said in declared.items():
+        if name not in batch and said.private != "drop":
             raise SpecError(
                 f"the column `{name}` of data.columns", rule="in the data", given=Told(_names(batch)), remedy=did_you_mean(name, batch)
             )
     fields: list[Field] = []
     skipped: dict[str, str] = {}
     for name, values in batch.items():
-        said = declared.get(name)
-        if said is not None and said.column is not None:
-            fields.append(Field(name=name, column=said.column))
-        elif name not in without:
-            found = guess(values)
-            if isinstance(found, str):
-                skipped[name] = found
-            else:
-                fields.append(Field(name=name, column=found))
+        said = declared.get(name, Declared())
+        if said.private == "drop" or (said.column is None and name in without):
+            continue
+        found = declare(values, said, salt=salt)
+        if isinstance(found, str):
+            skipped[name] = found
+        else:
+            fields.append(Field(name=name, column=found, private=said.private is not None))
     if not fields:
         raise DataError(
             "the table",
@@ -66,7 +82,61 @@ def infer(batch: Mapping[str, Values], declared: Mapping[str, Declared], *, with
             remedy="Declare the columns to use under data.columns.",
         )
     missing = {name: said.missing == "accept" for name, said in declared.items() if said.missing != "learn"}
-    return Inferred(schema=Schema(fields=tuple(fields)), skipped=skipped, missing=missing)
+    schema = Schema(fields=tuple(fields), derived=derived_of(features), expect=about_rows(expect, [field.name for field in fields]))
+    rules(schema.expect, schema.columns)
+    return Inferred(schema=schema, skipped=skipped, missing=missing)
+
+
+def declare(values: Values, said: Declared, *, salt: str = "FERMION_SALT") -> Column | str:
+    """The column that is declared for these values, or that fits them once they are mended, behind its repair and its privacy.
+
+    >>> declare(["1,234.50", "n/a"], Declared(repair=Repair(thousands=",", missing=("n/a",)))).column
+    Number(offset=0.0)
+
+    Raises:
+        SpecError: a repair or a kind of privacy that this column has no use for. ValueRejected: a text that the repair cannot read.
+    """
+    column: Any = said.column
+    if column is None and said.private == "hash":
+        column = Category()
+    if column is None:
+        column = _mended(values, said.repair) if said.repair is not None else guess(values)
+        if said.private == "redact" and isinstance(column, str):
+            column = guess(Redacted().redacted(values))
+        if isinstance(column, str):
+            return column
+    if said.private == "hash":
+        if not isinstance(column, Category):
+            given = Told(f"a {column.__struct_config__.tag}")
+            raise SpecError("a column with `private: hash`", rule="a category", given=given, remedy="Numbers and dates cannot be hashed.")
+        column = Hashed(salt=salt, column=column)
+    elif said.private == "redact":
+        column = Redacted(column=column)
+    if said.repair is None:
+        return column
+    check_repair(said.repair, column)
+    return Repaired(column=column, repair=said.repair)
+
+
+def _mended(values: Values, repair: Repair) -> Column | str:
+    """The column that the rules of a repair are about; where they do not say, the one that fits the mended values."""
+    if repair.truth:
+        return Flag()
+    if repair.dates:
+        return Time()
+    if repair.thousands or repair.strip or repair.units or repair.decimal != ".":
+        return Number()
+    found = guess(Repaired(column=Category(), repair=repair).repaired(values))
+    # What is left once the missing words are gone may be numbers in texts.
+    return found if repair.text or repair.merge or not isinstance(found, Category | str) else _numbers_or(values, repair, found)
+
+
+def _numbers_or(values: Values, repair: Repair, found: Column | str) -> Column | str:
+    try:
+        read = Repaired(column=Number(), repair=repair).repaired(values)
+    except DataError:
+        return found
+    return Number() if any(not is_missing(value) for value in read) else found
 
 
 def guess(values: Values) -> Column | str:

@@ -13,34 +13,48 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Arrays, Batch, Column, Slot, Values, is_missing
-from fermion.columns.number import Number
-from fermion.core import registry
+from fermion.columns.column import Arrays, Batch, Column, Slot, Values, as_column, is_missing
+from fermion.columns.derive import Derived, Floats, Together, check_derived
+from fermion.columns.number import Number, read_numbers
+from fermion.columns.private import Hashed, Redacted, coarse, hiding
+from fermion.columns.repair import Repaired, inside, meant
+from fermion.core.declared import Expectation
 from fermion.core.errors import DataError, Told, ValueRejected, did_you_mean
 
 _UNSPEAKABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
-class Field(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One input: its column, and whether a value may be missing (learned in training, or declared)."""
+class Field(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One input: its column, whether a value may be missing (learned in training, or declared), and whether values are personal."""
 
     name: str
     column: Any  # a Column; read and written by its `type` through the registry
     missing: bool = False
+    private: bool = False  # no golden row, sketch or error shows a value
 
     def __post_init__(self) -> None:
         if _UNSPEAKABLE.search(self.name):  # such a name can be no field of a request's type
             rule = "text without double quotes, backslashes and control characters"
             raise DataError("the name of a column", rule=rule, given=self.name, remedy="Rename it, or list it under data.ignore.")
         if isinstance(self.column, dict):  # as it comes from a manifest
-            raw: dict[str, Any] = {**self.column}
-            kind = str(raw.get("type", ""))
-            column: Any = msgspec.convert(raw, registry.find("columns", kind, where=f"column `{self.name}`"))
-            msgspec.structs.force_setattr(self, "column", column)
+            msgspec.structs.force_setattr(self, "column", as_column(self.column, f"column `{self.name}`"))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The types of the column and of those that it wraps, as the registry knows them, the outermost first."""
+        found: list[str] = []
+        column: Any = self.column
+        while column is not None:
+            found.append(str(column.__struct_config__.tag))
+            column = column.column if isinstance(column, Repaired | Hashed | Redacted) else None
+        return tuple(found)
 
 
 class Ref(Struct, frozen=True, kw_only=True):
-    """Where one column of a fused array comes from: (N,) of `field`'s slot `slot`. `size` is the number of codes, 0 for numbers."""
+    """Where one column of a fused array comes from: (N,) of `field`'s slot `slot`. `size` is the number of codes, 0 for numbers.
+
+    After the numbers of the fields stand the derived ones, whose `field` is the name of a `Derived`.
+    """
 
     field: str
     slot: str
@@ -73,8 +87,8 @@ class Layout(Struct, frozen=True, kw_only=True):
         return (*fused, *(named.name for named in self.arrays))
 
 
-class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """The inputs of a model, in order.
+class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True, omit_defaults=True):
+    """The inputs of a model, in order, the numbers that are derived from them, and what must hold of each row of a request.
 
     >>> schema = Schema.of({"age": Number()}).fit({"age": [20.0, 30.0]})
     >>> schema.encode({"age": [25.0]})["numbers"].tolist()
@@ -82,6 +96,12 @@ class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict
     """
 
     fields: tuple[Field, ...]
+    derived: tuple[Derived, ...] = ()
+    expect: tuple[Expectation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.derived:
+            check_derived(self.derived, self.columns)
 
     @classmethod
     def of(cls, columns: Mapping[str, Column]) -> Schema:
@@ -96,11 +116,22 @@ class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict
             values = batch[field.name]
             try:
                 column = field.column.fit(values)
+                accepts = declared.get(field.name, bool(missing_rows(meant(column, values)).any()))
             except ValueRejected as bad:
-                raise _named(bad, field.name) from None
-            accepts = declared.get(field.name, bool(missing_rows(values).any()))
-            fields.append(Field(name=field.name, column=column, missing=accepts))
-        return Schema(fields=tuple(fields))
+                raise _named(bad, field) from None
+            if field.private:
+                column = coarse(column, values)
+            fields.append(Field(name=field.name, column=column, missing=accepts, private=field.private))
+        return Schema(fields=tuple(fields), derived=self._fitted(batch), expect=self.expect)
+
+    def _fitted(self, batch: Mapping[str, Values]) -> tuple[Derived, ...]:
+        made: list[Derived] = []
+        for one in self.derived:
+            values_N = one.values(*(self.numbers(name, batch[name]) for name in one.of))
+            column = Number().fit(values_N)
+            personal = any(field.private for field in self.fields if field.name in one.of)
+            made.append(msgspec.structs.replace(one, column=coarse(column, values_N) if personal else column))
+        return tuple(made)
 
     @functools.cached_property
     def layout(self) -> Layout:
@@ -116,11 +147,48 @@ class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict
                     codes.append(Ref(field=field.name, slot=slot.name, size=slot.size))
                 else:
                     arrays.append(Named(name=f"{field.name}.{slot.name}", field=field.name, slot=slot))
+        numbers += [Ref(field=one.name, slot="value") for one in self.derived]
         return Layout(numbers=tuple(numbers), codes=tuple(codes), arrays=tuple(arrays))
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.fields)
+
+    @property
+    def private(self) -> frozenset[str]:
+        """The inputs whose values are shown nowhere."""
+        return frozenset(field.name for field in self.fields if field.private)
+
+    @functools.cached_property
+    def columns(self) -> dict[str, Column]:
+        """The columns by name."""
+        return {field.name: field.column for field in self.fields}
+
+    def numbers(self, name: str, values: Values) -> Floats:
+        """(N,) float64 of a number column's raw values, mended and not shifted, NaN where missing.
+
+        Raises:
+            ValueRejected: a value is no number.
+        """
+        try:
+            return read_numbers(meant(self.columns[name], values))
+        except ValueRejected as bad:
+            raise _named(bad, next(field for field in self.fields if field.name == name)) from None
+
+    def derive(self, numbers_NF: NDArray[np.float32], *, of: str) -> None:
+        """Compute the numbers that are derived from the input `of` again, in place, from what the array `numbers` has of their sources.
+
+        For who moves encoded values between rows. Equal to encoding the raw values up to the resolution of float32.
+        """
+        place = {ref.field: position for position, ref in enumerate(self.layout.numbers)}
+        for one in self.derived:
+            if of in one.of:
+                shifted = [inside(self.columns[name]) for name in one.of]
+                raw = [
+                    numbers_NF[:, place[name]].astype(np.float64) + (column.offset if isinstance(column, Number) else 0.0)
+                    for name, column in zip(one.of, shifted, strict=True)
+                ]
+                numbers_NF[:, place[one.name]] = one.encode(*raw)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -173,6 +241,10 @@ class Encoder:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
+        for field in schema.fields:
+            column = inside(field.column)
+            if isinstance(column, Hashed):
+                _ = column.key  # once, here: a service without the salt does not start
         self._plain = [field for field in schema.fields if type(field.column) is Number]
         self._rest = [field for field in schema.fields if type(field.column) is not Number]
         offsets = [field.column.offset for field in self._plain]
@@ -182,7 +254,8 @@ class Encoder:
         place = {(ref.field, ref.slot): position for position, ref in enumerate(layout.numbers)}
         self._numbers, self._codes = len(layout.numbers), len(layout.codes)
         self._places = [place[field.name, "value"] for field in self._plain]
-        self._all_plain = self._numbers == len(self._plain)
+        self._all_plain = self._numbers == len(self._plain) + len(schema.derived)
+        self._derived = Together(schema.derived, schema.names) if schema.derived else None
         self._place = place
         self._code_place = {(ref.field, ref.slot): position for position, ref in enumerate(layout.codes)}
 
@@ -194,7 +267,7 @@ class Encoder:
         if self._plain and numbers_NF is not None:
             plain_FN = self._together([batch[field.name] for field in self._plain], batch)
             if self._all_plain:
-                numbers_NF[:] = plain_FN.T
+                numbers_NF[:, : len(self._plain)] = plain_FN.T
             else:
                 numbers_NF[:, self._places] = plain_FN.T
         for field in self._rest:
@@ -206,6 +279,8 @@ class Encoder:
                 else:
                     arrays[f"{field.name}.{slot.name}"] = array
         if numbers_NF is not None:
+            for one in self.schema.derived:
+                numbers_NF[:, self._place[one.name, "value"]] = one.encode(*(self.schema.numbers(name, batch[name]) for name in one.of))
             arrays["numbers"] = numbers_NF
         if codes_NC is not None:
             arrays["codes"] = codes_NC
@@ -221,12 +296,13 @@ class Encoder:
                 x_NF = np.array(rows, dtype=np.float64)  # None becomes NaN
             except OverflowError:
                 return self(self._columns(rows))
+            made_ND = self._derived.encode(x_NF) if self._derived is not None else None
             if self._offsets_F1 is not None:
                 x_NF -= self._offsets_F1.T
             with np.errstate(over="ignore"):
                 numbers_NF = x_NF.astype(np.float32)
             if np.isfinite(numbers_NF).all():
-                return {"numbers": numbers_NF}
+                return {"numbers": numbers_NF if made_ND is None else np.concatenate([numbers_NF, made_ND], axis=1)}
         return self(self._columns(rows))
 
     def _columns(self, rows: Sequence[Sequence[Any]]) -> Batch:
@@ -253,20 +329,29 @@ class Encoder:
         return np.stack([self._one(field, batch[field.name])[0] for field in self._plain])
 
     def _one(self, field: Field, values: Values) -> tuple[NDArray[Any], ...]:
-        if not field.missing:
-            missing_N = missing_rows(values)
-            if missing_N.any():
-                raise ValueRejected(
-                    f"`{field.name}`",
-                    rule="present, since no value was missing in training",
-                    given=None,
-                    remedy=f"Send a value, or declare `columns: {{{field.name}: {{missing: accept}}}}` and train again.",
-                    where=f"row {int(missing_N.argmax())}",
-                )
+        mended = isinstance(field.column, Repaired)
+        if not field.missing and not mended:
+            self._present(field, missing_rows(values), values)
         try:
-            return field.column.encode(values)
+            arrays = field.column.encode(values)
         except ValueRejected as bad:
-            raise _named(bad, field.name) from None
+            raise _named(bad, field) from None
+        if not field.missing and mended:  # what is missing is known once it is mended
+            slot, first = field.column.slots[0], arrays[0]
+            self._present(field, first == 0 if slot.role == "code" else np.isnan(first), values)
+        return arrays
+
+    def _present(self, field: Field, missing_N: NDArray[np.bool_], values: Values) -> None:
+        if missing_N.any():
+            row = int(missing_N.argmax())
+            bad = ValueRejected(
+                "",
+                rule="present, since no value was missing in training",
+                given=None if is_missing(values[row]) else values[row],
+                remedy=f"Send a value, or declare `columns: {{{field.name}: {{missing: accept}}}}` and train again.",
+                where=f"row {row}",
+            )
+            raise _named(bad, field)
 
 
 _PLAIN = {float, int, type(None)}
@@ -296,6 +381,7 @@ def batch_of(rows: Iterable[Mapping[str, object]], names: Iterable[str]) -> Batc
     return {name: [row.get(name) for row in listed] for name in names}
 
 
-def _named(bad: ValueRejected, name: str) -> ValueRejected:
-    """The same rejection with the column's name."""
-    return ValueRejected(f"`{name}`", rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=bad.where)
+def _named(bad: ValueRejected, field: Field) -> ValueRejected:
+    """The same rejection with the column's name, and without the value where it is personal."""
+    told = hiding(bad) if field.private else bad
+    return ValueRejected(f"`{field.name}`", rule=told.rule, given=Told(told.given), remedy=told.remedy, where=told.where)

@@ -47,7 +47,7 @@ class Time(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         return ()
 
     def fit(self, values: Values) -> Time:
-        seconds_N = self._seconds(values)
+        seconds_N = self.seconds(values)
         seconds_N = seconds_N[~np.isnan(seconds_N)]
         if not seconds_N.size:
             return Time(unit=self.unit, parts=("elapsed",))
@@ -56,7 +56,7 @@ class Time(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         return Time(unit=self.unit, origin=origin, parts=varying or ("elapsed",))
 
     def encode(self, values: Values) -> tuple[NDArray[np.float32], ...]:
-        seconds_N = self._seconds(values)
+        seconds_N = self.seconds(values)
         return tuple(_part(part, seconds_N, self.origin).astype(np.float32) for part in self.parts)
 
     def plain(self, value: object) -> object:
@@ -71,8 +71,15 @@ class Time(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
             return seconds * _PER_SECOND[self.unit]
         return value.isoformat() if isinstance(value, dt.date) else str(np.datetime64(cast("Any", value), "us"))
 
-    def _seconds(self, values: Values) -> NDArray[np.float64]:
-        """Values -> (N,) float64 seconds since 1970 in UTC, NaN where missing."""
+    def seconds(self, values: Values) -> NDArray[np.float64]:
+        """Values -> (N,) float64 seconds since 1970 in UTC, NaN where missing.
+
+        >>> Time().seconds(["1970-01-02", None]).tolist()
+        [86400.0, nan]
+
+        Raises:
+            ValueRejected: a value is no moment.
+        """
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":
             micros_N = values.astype("datetime64[us]")
             seconds_N = micros_N.astype(np.int64) / 1e6

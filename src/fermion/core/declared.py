@@ -53,6 +53,10 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     sheet: Annotated[str | None, Meta(description="The sheet of an Excel file; the first when left out.")] = None
     member: Annotated[str | None, Meta(description="The file inside an archive or a data set of several files.")] = None
+    text: Annotated[
+        tuple[str, ...],
+        Meta(description="Columns of a csv that are text though they look like numbers or dates: post codes, article numbers."),
+    ] = ()
     unreadable: Annotated[
         Literal["stop", "aside"], Meta(description="What cannot be read stops the run, or is set aside with its reason.")
     ] = "stop"

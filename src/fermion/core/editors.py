@@ -20,14 +20,14 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a project file: all sections, and every registered model and column type.
+    """The JSON Schema (draft 2020-12) of a project file: all sections, and every registered model, augmentation and column type.
 
     A part that cannot be imported here (its extra is not installed) is known by its name alone.
 
     >>> sorted(json_schema()["required"])
     ['data', 'name']
     """
-    groups = {group: {name: _class(group, name) for name in registry.names(group)} for group in ("models", "columns")}
+    groups = {group: {name: _class(group, name) for name in registry.names(group)} for group in ("models", "augments", "columns")}
     classes = [cls for parts in groups.values() for cls in parts.values() if cls is not None]
     references, definitions = msgspec.json.schema_components([Spec, Declared, *classes], ref_template="#/$defs/{name}")
     place = {cls: str(ref["$ref"]).rpartition("/")[2] for cls, ref in zip([Spec, Declared, *classes], references, strict=True)}
@@ -36,6 +36,8 @@ def json_schema() -> dict[str, Any]:
             definition["description"] = " ".join(definition["description"].split("\n\n")[0].split())
     models = [_alone(name) if cls is None else {"$ref": f"#/$defs/{place[cls]}"} for name, cls in groups["models"].items()]
     definitions["models"] = {"oneOf": [{"type": "null"}, {"enum": [*groups["models"]]}, *models]}
+    augments = [_alone(name) if cls is None else {"$ref": f"#/$defs/{place[cls]}"} for name, cls in groups["augments"].items()]
+    definitions["augments"] = {"description": "What training rows go through.", "oneOf": [{"enum": [*groups["augments"]]}, *augments]}
     definitions["columns"] = {"oneOf": [{"type": "null"}, {"enum": [*groups["columns"]]}]}
     rules = {name: rule for name, rule in definitions[place[Declared]]["properties"].items() if name != "column"}
     kinds = [_alone(name) if cls is None else definitions[place[cls]] for name, cls in groups["columns"].items()]

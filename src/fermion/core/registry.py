@@ -1,4 +1,4 @@
-"""Parts by name: columns, models, engines. A plugin adds its own with an entry point; nothing is imported until it is named."""
+"""Parts by name: columns, models, augmentations, engines. Plugins add theirs by entry points; nothing is imported until it is named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from fermion.core.errors import SpecError, UsageError, did_you_mean
 
-# The package's own parts; those of plugins are the entry points of the groups fermion.columns, fermion.models and fermion.engines.
+# The package's own parts; those of plugins are the entry points of fermion.columns, fermion.models, fermion.augments and fermion.engines.
 # A service finds its columns here and need not read what is installed.
 OWN = {
     "columns": {
@@ -27,11 +27,36 @@ OWN = {
         "mlp": "fermion.research.tabular:Mlp",
         "cnn": "fermion.research.vision:Cnn",
     },
+    "augments": {
+        "blur": "fermion.research.picture_augment:Blur",
+        "colour": "fermion.research.picture_augment:Colour",
+        "crop": "fermion.research.picture_augment:Crop",
+        "cutmix": "fermion.research.mixing:Cutmix",
+        "cutout": "fermion.research.picture_augment:Cutout",
+        "distort": "fermion.research.picture_augment:Distort",
+        "flip": "fermion.research.picture_augment:Flip",
+        "mixup": "fermion.research.mixing:Mixup",
+        "noise": "fermion.research.table_augment:Noise",
+        "oversample": "fermion.research.table_augment:Oversample",
+        "randaugment": "fermion.research.randaugment:RandAugment",
+        "rotate": "fermion.research.picture_augment:Rotate",
+        "smote": "fermion.research.table_augment:Smote",
+        "undersample": "fermion.research.table_augment:Undersample",
+    },
     "engines": {"inline": "fermion.core.engine:Inline", "processes": "fermion.core.engine:Processes"},
 }
 
+# Parts that a manifest names and nobody writes: columns wrapped around others, made of `repair` and `private` in the project file.
+WITHIN = {
+    "columns": {
+        "repaired": "fermion.columns.repair:Repaired",
+        "hashed": "fermion.columns.private:Hashed",
+        "redacted": "fermion.columns.private:Redacted",
+    }
+}
+
 # What each group is called in a message.
-_KINDS = {"columns": "column type", "models": "model", "engines": "engine"}
+_KINDS = {"columns": "column type", "models": "model", "augments": "augmentation", "engines": "engine"}
 
 
 def names(group: str) -> tuple[str, ...]:
@@ -62,7 +87,7 @@ def find(group: str, name: str, *, where: str = "") -> Any:
     Raises:
         SpecError: there is none, or it cannot be imported.
     """
-    own = OWN.get(group, {}).get(name)
+    own = OWN.get(group, {}).get(name) or WITHIN.get(group, {}).get(name)
     part = Part(target=own) if own else _parts(group).get(name)
     kind = _KINDS.get(group, group)
     if part is None:
@@ -87,6 +112,8 @@ def package(group: str, name: str) -> tuple[str, str]:
     >>> package("columns", "number")[0]
     'fermion'
     """
+    if name in WITHIN.get(group, {}):
+        return "fermion", ""
     part = _parts(group).get(name, Part(target="", package="unknown", version="unknown"))
     return part.package, part.version
 

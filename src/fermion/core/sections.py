@@ -17,16 +17,37 @@ class Split(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `by` is chosen when left out: stratified for classes, random for numbers. With `by: time` the newest rows are the test part, the
     rows before them the validation part; `test`, `validation` and `train` are shares or durations, and `gap` (a duration) is left out
     before each of the two. With `by: column` the values of the column are train, validation and test.
+
+    With `folds` the test part is one of so many folds, and the validation part is cut from the rest, or is one of its `inner` folds.
+    Folds in time are `by: blocks` (each block is tested by the rows before and after it, less `gap` on both sides) or `by: walk` (each
+    block is tested by the rows before it).
     """
 
     by: Annotated[
-        Literal["auto", "random", "stratified", "group", "time", "column"], Meta(description="How rows are told apart; `auto` chooses.")
+        Literal["auto", "random", "stratified", "group", "time", "column", "blocks", "walk"],
+        Meta(description="How rows are told apart; `auto` chooses."),
     ] = "auto"
     column: Annotated[str | None, Meta(description="The column of groups, of times or of the parts' names.")] = None
-    test: Annotated[Share | Duration, Meta(description="The test part: a share, or with `by: time` a duration.")] = 0.2
-    validation: Annotated[Share | Duration, Meta(description="The validation part: a share, or with `by: time` a duration.")] = 0.1
-    train: Annotated[Duration | None, Meta(description="With `by: time`: the length of the training part; else all that is left.")] = None
-    gap: Annotated[Duration | None, Meta(description="With `by: time`: what is left out before validation and before test.")] = None
+    test: Annotated[Share | Duration, Meta(description="The test part: a share, or with `by: time` or `walk` a duration.")] = 0.2
+    validation: Annotated[
+        Share | Duration, Meta(description="The validation part: a share, or with `by: time`, `blocks` or `walk` a duration.")
+    ] = 0.1
+    train: Annotated[
+        Duration | None, Meta(description="With `by: time` or `walk`: the length of the training part; else all that is left.")
+    ] = None
+    gap: Annotated[
+        Duration | None,
+        Meta(description="In time: what is left out before validation and before test; with `by: blocks` on both sides of each."),
+    ] = None
+    embargo: Annotated[Duration | None, Meta(description="With `by: blocks`: what is left out behind each, beyond the gap.")] = None
+    folds: Annotated[
+        Annotated[int, Meta(ge=2)] | None, Meta(description="Folds of which one is the test part; none: one part by its share.")
+    ] = None
+    fold: Annotated[int, Meta(ge=0, description="Which fold is the test part, from 0; in time from the oldest.")] = 0
+    inner: Annotated[
+        Annotated[int, Meta(ge=2)] | None, Meta(description="Folds of the rest, of which one is the validation part: nested folds.")
+    ] = None
+    inner_fold: Annotated[int, Meta(ge=0, description="Which inner fold is the validation part, from 0.")] = 0
 
 
 class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

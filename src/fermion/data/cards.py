@@ -15,13 +15,15 @@ their amount normal with a mean uniform in 5..100 and half of it as deviation (n
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from fermion.core.declared import Feature
 from fermion.core.errors import SpecError, Told
+from fermion.data.features import add
 from fermion.data.table import Table
 
 DAY = 86_400
@@ -29,7 +31,23 @@ SIDE, RADIUS = 100.0, 5.0
 CUSTOMERS, TERMINALS = 5_000, 10_000  # the handbook's world, in which 3 cards are copied and 2 terminals compromised a day
 WINDOWS, DELAY = (1, 7, 30), 7  # days
 
-T = TypeVar("T", bound=np.generic)
+
+def _of_window(days: int) -> tuple[tuple[Feature, Feature], tuple[Feature, Feature]]:
+    """The handbook's features of one window: two of the customer, and two of the terminal once frauds have been found."""
+    window, delay = f"{days}d", f"{DELAY}d"
+    return (
+        Feature(take="count", by="customer_id", window=window, name=f"customer_count_{window}"),
+        Feature(take="mean", of="amount", by="customer_id", window=window, name=f"customer_mean_amount_{window}"),
+    ), (
+        Feature(take="count", by="terminal_id", window=window, delay=delay, name=f"terminal_count_{window}"),
+        Feature(take="mean", of="is_fraud", by="terminal_id", window=window, delay=delay, fill=0.0, name=f"terminal_risk_{window}"),
+    )
+
+
+# The handbook's 12 features in time, as a project file declares them: with w of 1, 7 and 30 days, how many payments and of what mean
+# amount the customer made in (t - w, t]; how many the terminal saw in (t - d - w, t - d] and the share of frauds among them, 0
+# without any, where d = 7 days is how long it takes until frauds are found.
+FEATURES = tuple(feature for whose in (0, 1) for days in WINDOWS for feature in _of_window(days)[whose])
 
 
 class CardTransactions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +57,7 @@ class CardTransactions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     million is `customers=5000, terminals=10000, days=183`. In a smaller world proportionally fewer cards and terminals are attacked
     a day, so that the share of frauds stays at about 0.8 %.
 
+    `features=false` leaves the features in time out, for a project that declares its own; `FEATURES` are the declarations of these.
     `scenario` adds the column of that name (0 genuine, else 1, 2, 3 as above). It says which rows are frauds: for analysis, never
     for a model.
 
@@ -52,6 +71,7 @@ class CardTransactions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     days: Annotated[int, Meta(ge=1, le=10_000)] = 90
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     start: dt.date = dt.date(2018, 4, 1)
+    features: bool = True
     scenario: bool = False
 
     def table(self) -> Table:
@@ -69,7 +89,7 @@ class CardTransactions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 remedy="Use at least terminals=200: a customer needs one within a radius of 5.",
             )
         start = np.datetime64(self.start, "s")
-        seconds_N, fraud_N = stream["time"], stream["scenario"] > 0
+        seconds_N = stream["time"]
         columns: dict[str, NDArray[np.generic]] = {
             "transaction_id": np.arange(len(seconds_N)),
             "time": (start + seconds_N.astype("timedelta64[s]")).astype("datetime64[us]"),
@@ -80,11 +100,16 @@ class CardTransactions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         weekday = (start.astype("datetime64[D]").astype(np.int64) + 3) % 7  # Monday is 0; 1970-01-01 was a Thursday
         columns["during_weekend"] = (weekday + seconds_N // DAY) % 7 >= 5
         columns["during_night"] = seconds_N % DAY // 3600 <= 6
-        columns |= window_features(seconds_N, stream["customer"], stream["terminal"], stream["cents"], fraud_N)
-        columns["is_fraud"] = fraud_N
+        columns["is_fraud"] = stream["scenario"] > 0
         if self.scenario:
             columns["scenario"] = stream["scenario"]
-        return Table.of(columns)
+        payments = Table.of(columns)
+        if not self.features:
+            return payments
+        made = [feature.name for feature in FEATURES if feature.name is not None]
+        names = list(payments.names)
+        answer = names.index("is_fraud")
+        return add(payments, FEATURES, time="time").select((*names[:answer], *made, *names[answer:]))
 
     def payments(self) -> dict[str, NDArray[np.int64]]:
         """The bare stream, sorted by time: `time` (seconds since the start), `customer`, `terminal`, `cents` and `scenario`."""
@@ -133,61 +158,6 @@ class CardTransactions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             rows = np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)]) if count else np.empty(0, dtype=np.int64)
             chosen.append(rng.choice(rows, len(rows) // 3, replace=False))
         return chosen
-
-
-def window_features(
-    seconds_N: NDArray[np.int64],
-    customer_N: NDArray[np.int64],
-    terminal_N: NDArray[np.int64],
-    cents_N: NDArray[np.int64],
-    fraud_N: NDArray[np.bool_],
-) -> dict[str, NDArray[np.generic]]:
-    """The handbook's 12 window features of payments that are sorted by time, each from what is known at that moment.
-
-    With w of 1, 7 and 30 days, t the time of the row and d = 7 days, after which frauds have been found:
-
-    - customer_count, customer_mean_amount: the customer's payments in (t - w, t], up to this row and with it
-    - terminal_count, terminal_risk: the terminal's payments in (t - d - w, t - d] and the share of frauds among them, 0 without any
-
-    Sums are of whole cents and counts, so they are exact and do not depend on what came before the window.
-
-    >>> hours = np.array([0, 1, 30]) * 3600
-    >>> one = np.zeros(3, np.int64)
-    >>> window_features(hours, one, one, np.array([100, 300, 500]), one > 0)["customer_mean_amount_1d"].tolist()
-    [1.0, 2.0, 5.0]
-    """
-    features: dict[str, NDArray[np.generic]] = {}
-    order, key_N = _by_owner(customer_N, seconds_N)
-    end_N = np.arange(1, len(order) + 1)
-    sums = np.concatenate([[0], np.cumsum(cents_N[order])])
-    for days in WINDOWS:
-        begin_N = np.searchsorted(key_N, key_N - days * DAY, side="right")
-        count_N = end_N - begin_N
-        features[f"customer_count_{days}d"] = _back(order, count_N)
-        features[f"customer_mean_amount_{days}d"] = _back(order, (sums[end_N] - sums[begin_N]) / (100 * count_N))
-    order, key_N = _by_owner(terminal_N, seconds_N)
-    end_N = np.searchsorted(key_N, key_N - DELAY * DAY, side="right")
-    frauds = np.concatenate([[0], np.cumsum(fraud_N[order])])
-    for days in WINDOWS:
-        begin_N = np.searchsorted(key_N, key_N - (DELAY + days) * DAY, side="right")
-        count_N = end_N - begin_N
-        features[f"terminal_count_{days}d"] = _back(order, count_N)
-        features[f"terminal_risk_{days}d"] = _back(order, (frauds[end_N] - frauds[begin_N]) / np.maximum(count_N, 1))
-    return features
-
-
-def _by_owner(owner_N: NDArray[np.int64], seconds_N: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The order by owner, then time, and one sorted key for both: owners lie so far apart that no window reaches another."""
-    room = int(seconds_N.max(initial=0)) + (max(WINDOWS) + DELAY + 1) * DAY
-    key_N = owner_N * room + seconds_N
-    order = np.argsort(key_N, kind="stable")
-    return order, key_N[order]
-
-
-def _back(order: NDArray[np.int64], sorted_N: NDArray[T]) -> NDArray[T]:
-    values_N = np.empty_like(sorted_N)
-    values_N[order] = sorted_N
-    return values_N
 
 
 def _a_day(rate: float, days: int) -> list[int]:

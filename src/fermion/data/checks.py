@@ -3,62 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.core.errors import DataError, SpecError, Told, did_you_mean, shortened
-from fermion.data.duplicates import first_equal
-from fermion.data.split import OUT, TEST, TRAIN, Marks
+from fermion.columns.column import Column
+from fermion.core.declared import Expectation, Lineage
+from fermion.core.errors import DataError, Told, did_you_mean
+from fermion.data import hints
+from fermion.data.across import across
+from fermion.data.expectations import unmet
+from fermion.data.findings import KINDS, Accepted, Finding, Severity, View, finding, ignoring, missing_of
+from fermion.data.leaks import leaks
+from fermion.data.marks import TRAIN, Marks
 from fermion.data.table import Table
 
 if TYPE_CHECKING:
     import polars as pl
 
-Severity = Literal["error", "warning", "info"]
-EVIDENCE = 10  # rows at most
+__all__ = ["KINDS", "Finding", "Severity", "check", "refuse"]
+
 MANY_MISSING = 0.5
-
-KINDS: dict[str, Severity] = {
-    "target-missing": "error",  # the target is no column
-    "target-nulls": "error",  # rows without a value of the target
-    "unseen-class": "error",  # a class in validation or test that training does not have
-    "leak": "error",  # a column that is the target, or its classes under other names
-    "duplicates-across": "warning",  # rows of one part that are also in an earlier one
-    "duplicates": "warning",  # rows that are twice in one part
-    "rare-class": "warning",  # a class with one row
-    "constant": "warning",  # a column with one value in the training part
-    "identifier": "warning",  # a column that tells every row apart
-    "nulls": "info",  # missing values; a warning from half of the rows on
-}
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that a check found.
-
-    `score` is a share from 0 to 1 (what of is in `message`), `rows` at most 10 row numbers of the table as evidence,
-    `remedy` the line of the project file that deals with it.
-    """
-
-    kind: str
-    column: str
-    severity: Severity
-    score: float
-    rows: tuple[int, ...]
-    message: str
-    remedy: str
+TOKEN = 40  # characters on average: longer texts are something to read, not the name of a row
+FEW = 200  # rows: of fewer, numbers that are measured may well rise or be nearly all different
+NEARLY = 0.99  # the share of different values in a column that numbers rows
 
 
 def check(
-    table: Table, *, targets: tuple[str, ...], marks: Marks, classification: Mapping[str, bool], accept: tuple[str, ...] = ()
+    table: Table,
+    *,
+    targets: tuple[str, ...],
+    marks: Marks,
+    classification: Mapping[str, bool],
+    accept: tuple[str, ...] = (),
+    time: str | None = None,
+    expect: tuple[Expectation, ...] = (),
+    columns: Mapping[str, Column] | None = None,
+    made_from: Lineage | Mapping[str, Lineage] | None = None,
+    training: str = "",
+    private: frozenset[str] = frozenset(),
+    similarity: float = 0.8,
 ) -> list[Finding]:
     """Everything that is found, errors first, then by score.
 
     All columns but the targets are taken as features, so ignored columns must be gone from the table. Duplicates across the split are
     a warning: equal rows are evidence of a leak for pictures and texts, and normal for a few coarse columns. Rows that are left
-    out of the split are not looked at.
+    out of the split are not looked at. Missing values, constants, equal rows and expectations are exact; what a column
+    tells of the target is measured on up to 32,768 rows, near duplicates on up to about 20,000.
 
     >>> table = Table.of({"a": [1, 2, 3, 4], "copy": [0, 1, 0, 1], "y": [0, 1, 0, 1]})
     >>> marks = Marks(codes=np.array([0, 0, 1, 2], np.int8), by="random")
@@ -67,31 +59,41 @@ def check(
 
     Args:
         classification: target to whether it is classes.
-        accept: kinds that are reported and do not stop a fit.
+        accept: findings that are reported and do not stop a fit: kinds, or `kind:column`.
+        time: the column that says when a row happened; the one that splits by time when left out.
+        expect: what must hold of the data.
+        columns: columns through whose repair expectations read values; texts are compared as they stand for others.
+        made_from: what a cleaning plan, or each feature by name, was made from.
+        training: the digest of the training part (`fermion.data.clean.part_digest`) before rows were set aside; that of `marks`
+            when left out.
+        private: columns whose values are not shown in any message.
+        similarity: how alike near duplicates are at the least.
 
     Raises:
-        SpecError: `accept` names a kind that does not exist.
+        SpecError: `accept` names a kind or a column that does not exist, an expectation one that does not exist.
     """
-    for kind in accept:
-        if kind not in KINDS:
-            raise SpecError("checks.accept", rule=f"made of {', '.join(KINDS)}", given=kind, remedy=did_you_mean(kind, KINDS))
-    used = np.flatnonzero(marks.codes != OUT)
-    if len(used) < len(table):
-        table, codes_N = table.take(used), marks.codes[used]
-    else:
-        codes_N = marks.codes
+    accepted = Accepted(accept, [*table.names, *targets])
+    view = View(table, marks.codes, private)
+    if time is None and marks.by == "time":
+        time = marks.column
+    time = time if time in table.names else None
     present = tuple(target for target in targets if target in table.names)
+    features = [name for name in table.names if name not in targets]
     found = [_absent(target, table) for target in targets if target not in present]
     for target in present:
-        found += _of_target(table, target, codes_N, classification[target], several=len(targets) > 1)
-    for name in table.names:
-        if name not in targets:
-            found += _of_feature(table, name, codes_N)
-            found += [finding for target in present for finding in _leaks(table, name, target, classification[target])]
-    found += _duplicates(table, codes_N)
-    numbered = [_with(finding, used, finding.kind in accept) for finding in found]
+        found += _of_target(view, target, classification[target], several=len(targets) > 1)
+    for name in features:
+        found += _of_feature(view, name, moment=name == time)
+    for target in present:
+        found += leaks(view, features, target, classes=classification[target], time=time)
+    found += across(
+        view, features, present, marks=marks, time=time, made_from=made_from, training=training, similarity=similarity,
+        classification=classification,
+    )  # fmt: skip
+    found += unmet(view, expect, columns)
+    settled = [accepted.settled(view.numbered(one)) for one in found]
     order = ("error", "warning", "info")
-    return sorted(numbered, key=lambda finding: (order.index(finding.severity), -finding.score))
+    return sorted(settled, key=lambda one: (order.index(one.severity), -one.score))
 
 
 def refuse(findings: Sequence[Finding]) -> None:
@@ -100,7 +102,7 @@ def refuse(findings: Sequence[Finding]) -> None:
     Raises:
         DataError: with the first such finding, and how many more there are.
     """
-    errors = [finding for finding in findings if finding.severity == "error"]
+    errors = [one for one in findings if one.severity == "error"]
     if errors:
         first = errors[0]
         raise DataError(
@@ -112,38 +114,8 @@ def refuse(findings: Sequence[Finding]) -> None:
         )
 
 
-def _with(finding: Finding, used: NDArray[np.int64], accepted: bool) -> Finding:
-    """With the row numbers of the whole table, and as a warning where it was accepted."""
-    fields: dict[str, object] = {name: getattr(finding, name) for name in finding.__struct_fields__}
-    fields["rows"] = tuple(int(used[row]) for row in finding.rows[:EVIDENCE])
-    if finding.severity == "error" and accepted:
-        fields |= {"severity": "warning", "message": f"{finding.message} Accepted by checks.accept."}
-    elif finding.severity == "error" and finding.kind not in ("target-missing", "target-nulls"):
-        fields["remedy"] = f"{finding.remedy} To go on all the same: `checks: {{accept: [{finding.kind}]}}`."
-    return Finding(**fields)  # type: ignore[arg-type]
-
-
-def _finding(
-    kind: str,
-    column: str,
-    *,
-    subject: str,
-    rule: str,
-    given: str,
-    score: float,
-    rows: NDArray[np.int64] | Sequence[int] = (),
-    remedy: str,
-    severity: Severity | None = None,
-) -> Finding:
-    message = DataError(subject, rule=rule, given=Told(given)).message
-    shown = tuple(int(row) for row in rows[:EVIDENCE])
-    return Finding(
-        kind=kind, column=column, severity=severity or KINDS[kind], score=round(float(score), 6), rows=shown, message=message, remedy=remedy
-    )
-
-
 def _absent(target: str, table: Table) -> Finding:
-    return _finding(
+    return finding(
         "target-missing",
         target,
         subject=f"the target `{target}`",
@@ -154,17 +126,18 @@ def _absent(target: str, table: Table) -> Finding:
     )
 
 
-def _of_target(table: Table, target: str, codes_N: NDArray[np.int8], classes: bool, *, several: bool) -> Iterator[Finding]:
-    missing_N = _is_missing(table.series(target))
+def _of_target(view: View, target: str, classes: bool, *, several: bool) -> Iterator[Finding]:
+    series = view.series(target)
+    missing_N = missing_of(series)
     missing = np.flatnonzero(missing_N)
     if missing.size:
-        yield _finding(
+        yield finding(
             "target-nulls",
             target,
             subject=f"the target `{target}`",
             rule="known in every row",
-            given=f"{missing.size:,} missing of {len(table):,}",
-            score=missing.size / len(table),
+            given=f"{missing.size:,} missing of {len(view):,}",
+            score=missing.size / len(view),
             rows=missing,
             severity="info" if several else None,  # with several targets a missing one is left out of that target's loss
             remedy="Rows without it are left out for this target only."
@@ -172,22 +145,22 @@ def _of_target(table: Table, target: str, codes_N: NDArray[np.int8], classes: bo
             else "Leave these rows out: `data.drop_unlabelled: true`.",
         )
     if classes:
-        yield from _of_classes(table.series(target), ~missing_N, target, codes_N)
+        yield from _of_classes(view, series, ~missing_N, target)
 
 
-def _of_classes(series: pl.Series, known_N: NDArray[np.bool_], target: str, codes_N: NDArray[np.int8]) -> Iterator[Finding]:
+def _of_classes(view: View, series: pl.Series, known_N: NDArray[np.bool_], target: str) -> Iterator[Finding]:
     import polars as pl
 
-    rows = pl.DataFrame({"class": series, "trained": codes_N == TRAIN, "row": np.arange(len(series))}).filter(pl.Series(known_N))
+    rows = pl.DataFrame({"class": series, "trained": view.codes == TRAIN, "row": np.arange(len(series))}).filter(pl.Series(known_N))
     classes = rows.group_by("class").agg(pl.len().alias("rows"), pl.col("trained").any(), pl.col("row").min()).sort("row")
     once = classes.filter(pl.col("rows") == 1)
     if once.height:
-        yield _finding(
+        yield finding(
             "rare-class",
             target,
             subject=f"each class of `{target}`",
             rule="seen in at least two rows",
-            given=f"one row of {_listed(once['class'].to_list())}",
+            given=f"one row of {view.listed(target, once['class'].to_list())}",
             score=once.height / classes.height,
             rows=once["row"].to_numpy(),
             remedy="Join rare classes into one, drop these rows, or collect more.",
@@ -195,28 +168,27 @@ def _of_classes(series: pl.Series, known_N: NDArray[np.bool_], target: str, code
     unseen = classes.filter(~pl.col("trained"))
     if unseen.height:
         where = rows.join(unseen.select("class"), on="class", how="semi", maintain_order="left")
-        yield _finding(
+        yield finding(
             "unseen-class",
             target,
             subject=f"each class of `{target}` in validation and test",
             rule="in the training part too",
-            given=f"{_listed(unseen['class'].to_list())}, which is not",
-            score=where.height / max(1, int((codes_N != TRAIN).sum())),
+            given=f"{view.listed(target, unseen['class'].to_list())}, which is not",
+            score=where.height / max(1, int((view.codes != TRAIN).sum())),
             rows=where["row"].to_numpy(),
             remedy="Keep every class in training: `split: {by: stratified}`, or join rare classes into one.",
         )
 
 
-def _of_feature(table: Table, name: str, codes_N: NDArray[np.int8]) -> Iterator[Finding]:
+def _of_feature(view: View, name: str, *, moment: bool) -> Iterator[Finding]:
     import polars as pl
 
-    series = table.series(name)
-    missing_N = _is_missing(series)
+    series = view.series(name)
+    missing_N = missing_of(series)
     missing = np.flatnonzero(missing_N)
-    ignore = f"Leave it out: `data.ignore: [{name}]`."
     if missing.size:
         share = missing.size / len(series)
-        yield _finding(
+        yield finding(
             "nulls",
             name,
             subject=f"column `{name}`",
@@ -225,35 +197,32 @@ def _of_feature(table: Table, name: str, codes_N: NDArray[np.int8]) -> Iterator[
             score=share,
             rows=missing,
             severity="warning" if share >= MANY_MISSING else "info",
-            remedy=f"{ignore} Or, where training happens to have none: `data.columns: {{{name}: {{missing: accept}}}}`.",
+            remedy=f"{ignoring(name)} Or, where training happens to have none: `data.columns: {{{name}: {{missing: accept}}}}`.",
         )
-    trained = series.filter(pl.Series(codes_N == TRAIN))
+    trained = series.filter(pl.Series(view.codes == TRAIN))
     if len(trained) > 1 and _is_constant(trained):
-        yield _finding(
+        picture = isinstance(series.dtype, pl.Array)
+        yield finding(
             "constant",
             name,
             subject=f"column `{name}`",
             rule="more than one value in the training part",
-            given=f"{shortened(trained[0])} in all {len(trained):,} rows" if not isinstance(series.dtype, pl.Array) else "one picture",
+            given="one picture" if picture else f"{view.shown(name, trained[0])} in all {len(trained):,} rows",
             score=1.0,
-            remedy=ignore,
+            remedy=ignoring(name),
         )
-    elif name not in table.paths and len(series) > 2 and _tells_apart(series, missing.size):
-        yield _finding(
+    elif not moment and name not in view.table.paths and len(series) > 2 and (what := _numbers_rows(series, name, missing.size)):
+        example = series.drop_nulls()[0]
+        yield finding(
             "identifier",
             name,
             subject=f"column `{name}`",
             rule="shared by rows, so that something can be learned from it",
-            given=f"another value in each of {len(series) - missing.size:,} rows, such as {shortened(series.drop_nulls()[0])}",
+            given=f"{what} in {len(series) - missing.size:,} rows, such as {view.shown(name, example)}",
             score=1.0,
             rows=np.flatnonzero(~missing_N)[:3],
-            remedy=ignore,
+            remedy=ignoring(name),
         )
-
-
-def _is_missing(series: pl.Series) -> NDArray[np.bool_]:
-    missing = series.is_null()
-    return (missing | series.is_nan().fill_null(False) if series.dtype.is_float() else missing).to_numpy()
 
 
 def _is_constant(series: pl.Series) -> bool:
@@ -261,102 +230,39 @@ def _is_constant(series: pl.Series) -> bool:
     return all(bool(some.eq_missing(some.new_from_index(0, len(some))).all()) for some in (head, series))
 
 
-def _tells_apart(series: pl.Series, missing: int) -> bool:
-    """Texts that are all different, or whole numbers that count the rows."""
+def _numbers_rows(series: pl.Series, name: str, missing: int) -> str:
+    """How a column names each row, or ''.
+
+    Short texts that are all different do, and whole numbers that count, that rise with the rows or that are called keys. Numbers that
+    are measured are nearly all different, too; so are the moments of events. Neither names a row.
+    """
     import polars as pl
 
     present = len(series) - missing
-    if series.dtype == pl.String:
-        return present > 1 and series.drop_nulls().n_unique() == present
-    if not series.dtype.is_integer() or missing:
-        return False
-    low, high = series.min(), series.max()
-    return isinstance(low, int) and isinstance(high, int) and high - low == present - 1 and series.n_unique() == present
-
-
-def _leaks(table: Table, name: str, target: str, classes: bool) -> Iterator[Finding]:
-    import polars as pl
-
-    feature, truth = table.series(name), table.series(target)
-    if feature.dtype.is_nested() or truth.dtype.is_nested() or name in table.paths:
-        return
-    known = pl.Series(~_is_missing(feature) & ~_is_missing(truth))
-    pair = pl.DataFrame({"feature": feature, "target": truth})
-    pair = pair if known.all() else pair.filter(known)
-    if pair.height < 2:
-        return
-    if _equal(pair["feature"], pair["target"]):
-        given = f"equal to it in all {pair.height:,} rows that have both"
-    elif classes and _one_to_one(pair):
-        given = f"one value of it for each class, in all {pair.height:,} rows that have both"
-    else:
-        return
-    yield _finding(
-        "leak",
-        name,
-        subject=f"column `{name}`",
-        rule=f"known before the target `{target}` is",
-        given=given,
-        score=1.0,
-        rows=np.flatnonzero(known.to_numpy())[:3],
-        remedy=f"Leave it out: `data.ignore: [{name}]`.",
-    )
-
-
-def _equal(feature: pl.Series, truth: pl.Series) -> bool:
-    """Whether a column says the same as the target, also where it is 0 and 1 for false and true."""
-    import polars as pl
-
-    numbers = [series.cast(pl.UInt8) if series.dtype == pl.Boolean else series for series in (feature, truth)]
-    if feature.dtype != truth.dtype and not all(series.dtype.is_numeric() for series in numbers):
-        return False
-    return truth.n_unique() > 1 and bool((numbers[0] == numbers[1]).all())
-
-
-def _one_to_one(pair: pl.DataFrame) -> bool:
-    """Whether values and classes are the same thing under two names; of a few rows nearly any column is."""
-    classes = pair["target"].n_unique()
-    if classes < 2 or 2 * classes > pair.height or pair["feature"].head(1000).n_unique() > classes:
-        return False
-    return pair["feature"].n_unique() == classes and pair.unique().height == classes
-
-
-def _duplicates(table: Table, codes_N: NDArray[np.int8]) -> Iterator[Finding]:
-    import polars as pl
-
-    frame = table.frame
-    for name in table.paths:  # two files may hold one picture
-        frame = frame.with_columns(pl.Series(name, table.contents(name), dtype=pl.String))
-    first_N, first_in_part_N = first_equal(frame, codes_N)
-    within = np.flatnonzero(first_in_part_N != np.arange(len(codes_N)))
-    if within.size:
-        yield _finding(
-            "duplicates",
-            "",
-            subject="the rows of one part",
-            rule="all different",
-            given=f"{within.size:,} of {len(codes_N):,} that repeat an earlier row, such as row {within[0]}",
-            score=within.size / len(codes_N),
-            rows=within,
-            remedy="Drop repeated rows where the data come from, or give them one row with a weight: `data.weight: COLUMN`.",
-        )
-    across = np.flatnonzero(codes_N != codes_N[first_N])
-    if across.size:
-        judged = TEST if (codes_N[across] == TEST).any() else int(codes_N[across].max())
-        hit = across[codes_N[across] == judged]
-        part = "test" if judged == TEST else "validation"
-        yield _finding(
-            "duplicates-across",
-            "",
-            subject=f"the rows of the {part} part",
-            rule="different from those that a model was fitted or chosen on",
-            given=f"{hit.size:,} of {int((codes_N == judged).sum()):,} that are also in an earlier part",
-            score=hit.size / int((codes_N == judged).sum()),
-            rows=hit,
-            remedy="Drop repeated rows, or keep what belongs together in one part: `split: {by: group, column: COLUMN}`.",
-        )
-
-
-def _listed(classes: Sequence[object]) -> str:
-    shown = ", ".join(shortened(value) for value in classes[:5])
-    return shown + (f" and {len(classes) - 5} more" if len(classes) > 5 else "")
+    text = series.dtype == pl.String
+    if present < 3 or not (text or series.dtype.is_integer() or series.dtype.is_float()):
+        return ""
+    known = series.drop_nulls()
+    if series.dtype.is_float():
+        known = known.drop_nans()
+        if not hints.names_key(name) or not bool((known.head(1000) == known.head(1000).round(0)).all()):
+            return ""
+    head = known.head(2000)
+    if head.n_unique() < NEARLY * len(head) or (text and float(str(head.str.len_chars().mean())) > TOKEN):
+        return ""
+    different = known.n_unique()
+    if different == present and text:
+        return "another value"
+    if different < NEARLY * present or (text and present < FEW):
+        return ""
+    if text:
+        return f"{different:,} different values"
+    low, high = known.min(), known.max()
+    if different == present and isinstance(low, int) and isinstance(high, int) and high - low == present - 1:
+        return "a running number"
+    if present < FEW:
+        return ""
+    step = known.diff().drop_nulls()
+    if bool((step > 0).all()) or bool((step < 0).all()):
+        return "a number that follows the order of the rows"
+    return "a key" if hints.names_key(name) else ""

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import polars as pl
 
+BLOCK = 1 << 18  # rows that are hashed at a time: bounds the memory that this needs
+Rows = NDArray[np.int64]
+Equal = Callable[[Rows, Rows], NDArray[np.bool_]]
 
-def first_equal(frame: pl.DataFrame, codes_N: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+
+class Repeats(Struct, frozen=True, kw_only=True, eq=False):
+    """Rows that have an equal one, ascending; the first such row in the order train, validation, test, and the first within its part."""
+
+    rows: Rows
+    first: Rows
+    first_in_part: Rows
+
+
+def first_equal(frame: pl.DataFrame, codes_N: NDArray[np.int8]) -> tuple[Rows, Rows]:
     """For each row the first row that equals it, in the order train, validation, test; and the first within its part.
 
     Rows are found by a 64-bit hash and then compared value by value, so a collision is never reported.
@@ -24,22 +38,72 @@ def first_equal(frame: pl.DataFrame, codes_N: NDArray[np.int8]) -> tuple[NDArray
         frame: N rows of any types.
         codes_N: (N,) the part of each row.
     """
+    hash_N = hashed(frame.slice(start, BLOCK) for start in range(0, frame.height, BLOCK))
+    found = repeats(hash_N, codes_N, lambda left, right: rows_equal(frame, left, right))
+    first_N, first_in_part_N = np.arange(len(hash_N)), np.arange(len(hash_N))
+    first_N[found.rows], first_in_part_N[found.rows] = found.first, found.first_in_part
+    return first_N, first_in_part_N
+
+
+def hashed(blocks: Iterable[pl.DataFrame]) -> NDArray[np.uint64]:
+    """(N,) a number for each row of the blocks, the same for equal rows."""
     import polars as pl
 
-    hash_N = pl.DataFrame([_hashable(series) for series in frame]).hash_rows(seed=0).to_numpy()
-    order = np.lexsort((codes_N, hash_N))
-    sorted_N, parts_N = hash_N[order], codes_N[order]
-    fresh = np.concatenate([[True], sorted_N[1:] != sorted_N[:-1]])
-    fresh_in_part = fresh | np.concatenate([[True], parts_N[1:] != parts_N[:-1]])
-    firsts: list[NDArray[np.int64]] = []
+    parts = [pl.DataFrame([_hashable(series) for series in block]).hash_rows(seed=0).to_numpy() for block in blocks]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
+
+
+def repeats(hash_N: NDArray[np.uint64], codes_N: NDArray[np.int8], equal: Equal) -> Repeats:
+    """The rows that are there more than once.
+
+    Args:
+        hash_N: (N,) numbers that are the same for equal rows.
+        codes_N: (N,) the part of each row.
+        equal: whether rows (M,) equal other rows (M,), for numbers that collide.
+    """
+    rows = _shared(hash_N)
+    part_R, hash_R = codes_N[rows], hash_N[rows]
+    order = np.lexsort((part_R, hash_R))
+    fresh = np.ones(len(order), dtype=np.bool_)
+    fresh[1:] = hash_R[order][1:] != hash_R[order][:-1]
+    fresh_in_part = fresh.copy()
+    fresh_in_part[1:] |= part_R[order][1:] != part_R[order][:-1]
+    firsts: list[Rows] = []
     for starts in (fresh, fresh_in_part):
-        first_N = np.empty(len(order), dtype=np.int64)
-        first_N[order] = order[np.flatnonzero(starts)[np.cumsum(starts) - 1]]
-        rows = np.flatnonzero(first_N != np.arange(len(order)))
-        differ = rows[~_rows_equal(frame, rows, first_N[rows])]
-        first_N[differ] = differ
-        firsts.append(first_N)
-    return firsts[0], firsts[1]
+        first_R = np.empty(len(order), dtype=np.int64)
+        if len(order):
+            first_R[order] = rows[order[np.flatnonzero(starts)[np.cumsum(starts) - 1]]]
+        others = np.flatnonzero(first_R != rows)
+        for at in range(0, len(others), BLOCK):
+            some = others[at : at + BLOCK]
+            differ = some[~equal(rows[some], first_R[some])]
+            first_R[differ] = rows[differ]
+        firsts.append(first_R)
+    return Repeats(rows=rows, first=firsts[0], first_in_part=firsts[1])
+
+
+def rows_equal(frame: pl.DataFrame, left: Rows, right: Rows) -> NDArray[np.bool_]:
+    """Whether rows (M,) equal other rows (M,), missing values included."""
+    equal_M = np.ones(len(left), dtype=np.bool_)
+    if left.size:
+        for series in frame:
+            equal_M &= series.gather(left).eq_missing(series.gather(right)).to_numpy()
+    return equal_M
+
+
+def _shared(hash_N: NDArray[np.uint64]) -> Rows:
+    """The places of numbers that are there more than once, ascending."""
+    sorted_N = np.sort(hash_N)
+    twice = np.unique(sorted_N[1:][sorted_N[1:] == sorted_N[:-1]])
+    del sorted_N
+    if not twice.size:
+        return np.empty(0, dtype=np.int64)
+    found: list[Rows] = []
+    for start in range(0, len(hash_N), BLOCK):
+        block = hash_N[start : start + BLOCK]
+        near = twice[np.minimum(np.searchsorted(twice, block), len(twice) - 1)]
+        found.append(start + np.flatnonzero(near == block))
+    return np.concatenate(found)
 
 
 def _hashable(series: pl.Series) -> pl.Series:
@@ -57,11 +121,3 @@ def _hashable(series: pl.Series) -> pl.Series:
         words_BW = np.pad(bytes_NB[start : start + 4096], [(0, 0), (0, spare)]).view(np.uint64)
         sums.append((words_BW * factors_W).sum(axis=1, dtype=np.uint64))
     return pl.Series(series.name, np.concatenate(sums))
-
-
-def _rows_equal(frame: pl.DataFrame, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
-    equal_N = np.ones(len(left), dtype=np.bool_)
-    if left.size:
-        for series in frame:
-            equal_N &= series.gather(left).eq_missing(series.gather(right)).to_numpy()
-    return equal_N

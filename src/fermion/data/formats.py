@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
-from fermion.core.errors import DataError, Told
+from fermion.core.errors import DataError, SpecError, Told, did_you_mean
+from fermion.core.lazy import load
+from fermion.data.reading import Reading, digest_of, unpack
+from fermion.data.separated import encoding_error, first_line, read_separated, shown
 
 if TYPE_CHECKING:
     import polars as pl
 
-BLOCK = 1 << 24  # bytes at a time
-HEADER = 1 << 20  # bytes in which the header lies
-SNIFFED = 10_000  # rows whose types are tried first
-QUOTE, NEWLINE = ord('"'), ord("\n")
+PIECE = 500_000  # rows of a big Parquet file at a time
+GROWS = 1.3  # bytes in memory for a byte of JSON
+PACKABLE = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 def family(path: Path) -> str | None:
@@ -33,80 +32,102 @@ def family(path: Path) -> str | None:
     suffix, packed = path.suffix.lower(), False
     if suffix == ".gz":
         suffix, packed = Path(path.stem).suffix.lower(), True
-    return suffix if suffix in READERS and not (packed and suffix == ".parquet") else None
+    return suffix if suffix in (PACKABLE if packed else READERS) else None
 
 
-def read_csv(path: Path, *, separator: str = ",") -> pl.DataFrame:
-    """Comma-separated text in UTF-8 with a header.
+def read_csv(path: Path, reading: Reading) -> pl.DataFrame:
+    """Comma-separated text: see `fermion.data.separated`."""
+    return _unpacked(path, reading, lambda text: read_separated(text, reading, reading.named(path)))
 
-    Types are inferred over the whole file, so a number with a fraction in the last row is no surprise; dates and times are read as
-    such, times of day stay text. Only an empty field without quotes is missing: "NA" is a text.
+
+def read_tsv(path: Path, reading: Reading) -> pl.DataFrame:
+    """Text with tabs between the fields; else like csv."""
+    return _unpacked(path, reading, lambda text: read_separated(text, reading, reading.named(path), separator="\t"))
+
+
+def read_jsonl(path: Path, reading: Reading) -> pl.DataFrame:
+    """One JSON object per line; types are inferred over the whole file.
 
     Raises:
-        DataError: no header, a name twice, a row with more or fewer fields than the header, another encoding; with the line.
+        DataError: a line that is not a JSON object, with its number. Such lines are set aside where the source says so.
     """
-    import polars as pl
+    return _unpacked(path, reading, lambda text: _jsonl(text, reading, reading.named(path)))
 
-    data = _text(path)
-    if not data.strip():
-        raise DataError(
-            "a csv file",
-            rule="a header and rows",
-            given=Told("an empty file"),
-            remedy="Check the step that writes this file.",
-            where=str(path),
-        )
-    if b"\n" not in data and b"\r" in data:
-        raise DataError(
-            "a csv file",
-            rule="lines that end in \\n or \\r\\n",
-            given=Told("lines that end in \\r, as old Macs wrote them"),
-            remedy=f"Convert it: tr '\\r' '\\n' < {path.name} > new-{path.name}",
-            where=str(path),
-        )
-    data = data.rstrip(b"\r\n") + b"\n" if data.endswith((b"\n\n", b"\n\r\n")) else data
+
+def _unpacked(path: Path, reading: Reading, read: Callable[[Path], pl.DataFrame]) -> pl.DataFrame:
+    """`read` of the file, or of what a .gz file holds, unpacked on the disk for as long as it takes."""
+    if path.suffix.lower() != ".gz":
+        return read(path)
+    plain = reading.room() / f"{digest_of(path)}-{path.stem[-40:]}"
     try:
-        header = _header(data, separator)
-        _refuse_header(header, separator, path)
-        if len(header) > 1:
-            _refuse_ragged(data, separator, len(header), path)
-        return _parsed(data, separator)
-    except (pl.exceptions.PolarsError, csv.Error) as failed:
+        with gzip.open(path) as packed:
+            unpack(packed, plain, name=reading.named(path))
+        return read(plain)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as failed:
         raise DataError(
-            "a csv file",
-            rule="readable: fields apart by one separator, quotes only around whole fields and doubled inside them",
-            given=Told(_first_line(failed)),
-            remedy="Write it again with a csv library.",
-            where=str(path),
+            "a .gz file", rule="whole gzip data", given=Told(str(failed)), remedy="Copy it again.", where=reading.named(path)
         ) from None
+    finally:
+        plain.unlink(missing_ok=True)
 
 
-def _parsed(data: bytes, separator: str) -> pl.DataFrame:
-    """Types that fit all rows. Looking at the first rows first is many times faster, and Polars refuses a later value that does not fit."""
+def _jsonl(path: Path, reading: Reading, name: str) -> pl.DataFrame:
     import polars as pl
 
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if not file.read(1 << 20).strip() and size <= 1 << 20:
+            raise DataError(
+                "a jsonl file",
+                rule="one JSON object per line",
+                given=Told("an empty file"),
+                remedy="Check the step that writes this file.",
+                where=name,
+            )
     try:
-        frame = pl.read_csv(data, separator=separator, infer_schema_length=SNIFFED, try_parse_dates=True)
-        head = frame.head(SNIFFED)
-        whole = frame.height > SNIFFED and any(
-            kind == pl.String and head[name].null_count() == SNIFFED for name, kind in frame.schema.items()
-        )
-    except pl.exceptions.PolarsError:
-        frame, whole = None, True
-    if frame is None or whole:
-        frame = pl.read_csv(data, separator=separator, infer_schema_length=None, try_parse_dates=True)
-    text = {name: pl.String for name, kind in frame.schema.items() if kind == pl.Time}
-    if not text:
-        return frame
-    return pl.read_csv(data, separator=separator, infer_schema_length=None, try_parse_dates=True, schema_overrides=text)
+        content = path.read_bytes() if any(sign in str(path) for sign in "*?[") else path  # this scan takes names for patterns
+        return reading.collect(pl.scan_ndjson(content, infer_schema_length=None), name, size * GROWS)
+    except pl.exceptions.PolarsError as failed:
+        found = list(_broken_lines(path, name, stop=not reading.tolerant))
+        if not found:
+            raise DataError(
+                "a jsonl file", rule="objects whose fields keep their types", given=Told(first_line(failed)), where=name
+            ) from None
+    for _, error in found:
+        reading.put_aside(error.where, error.message)
+    gone, copy = {number for number, _ in found}, reading.room() / f"{digest_of(name)}.cut.jsonl"
+    with path.open("rb") as source, copy.open("wb") as target:
+        target.writelines(line for number, line in enumerate(source, 1) if number not in gone)
+    return _jsonl(copy, reading, name)
 
 
-def read_tsv(path: Path) -> pl.DataFrame:
-    """Text with tabs between the fields; else like csv."""
-    return read_csv(path, separator="\t")
+def _broken_lines(path: Path, name: str, *, stop: bool) -> Iterator[tuple[int, DataError]]:
+    decoder, position = msgspec.json.Decoder(dict[str, object]), 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            error = None
+            try:
+                if line.strip():
+                    line.decode()
+                    decoder.decode(line.removeprefix(b"\xef\xbb\xbf"))
+            except UnicodeDecodeError as wrong:
+                error = encoding_error(line[wrong.start], position + wrong.start, name, line=number)
+            except msgspec.DecodeError as wrong:
+                error = DataError(
+                    "a line of a jsonl file",
+                    rule="a JSON object",
+                    given=line[:200].decode(errors="replace").rstrip("\n"),
+                    remedy=f"The parser says: {wrong}.",
+                    where=f"{name}:{number}",
+                )
+            position += len(line)
+            if error is not None:
+                if stop:
+                    raise error
+                yield number, error
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
+def read_parquet(path: Path, reading: Reading) -> pl.DataFrame:
     """Apache Parquet.
 
     Raises:
@@ -114,157 +135,105 @@ def read_parquet(path: Path) -> pl.DataFrame:
     """
     import polars as pl
 
+    parquet: Any = load("pyarrow.parquet", extra="train")
     try:
-        return pl.read_parquet(path, hive_partitioning=False, glob=False)
-    except pl.exceptions.PolarsError as failed:
-        raise DataError(
-            "a parquet file",
-            rule="whole",
-            given=Told(_first_line(failed)),
-            remedy="Copy or write it again: it was cut off or is another format.",
-            where=str(path),
-        ) from None
+        about = parquet.read_metadata(path)
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        size = max(sum(group.total_byte_size for group in groups), 8 * about.num_rows * about.num_columns)
+        rows = pl.scan_parquet(path, hive_partitioning=False, glob=False)
+        if not reading.mapped(size):
+            return reading.collect(rows, reading.named(path), size)
+        # Streamed in one go, blocks that wait for a slow disk would pile up in memory.
+        return reading.gather(
+            (rows.slice(*piece).collect() for piece in _pieces([group.num_rows for group in groups])), reading.named(path)
+        )
+    except (pl.exceptions.PolarsError, load("pyarrow", extra="train").ArrowException) as failed:
+        raise _cut_off("parquet", failed, reading.named(path)) from None
 
 
-def read_jsonl(path: Path) -> pl.DataFrame:
-    """One JSON object per line; types are inferred over the whole file.
+def _pieces(groups: list[int]) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of whole row groups that are read together."""
+    start, rows = 0, 0
+    for size in groups:
+        if rows and rows + size > PIECE:
+            yield start, rows
+            start, rows = start + rows, 0
+        rows += size
+    yield start, rows
+
+
+def read_arrow(path: Path, reading: Reading) -> pl.DataFrame:
+    """Arrow: the file format (Feather 2) or the stream format, told apart by the first bytes.
 
     Raises:
-        DataError: a line that is not a JSON object, with its number.
+        DataError: the file is cut off or is something else.
     """
     import polars as pl
 
-    data = _text(path)
-    if not data.strip():
-        raise DataError(
-            "a jsonl file",
-            rule="one JSON object per line",
-            given=Told("an empty file"),
-            remedy="Check the step that writes this file.",
-            where=str(path),
-        )
+    with path.open("rb") as file:
+        streamed = file.read(6) != b"ARROW1"
     try:
-        return pl.read_ndjson(data, infer_schema_length=None)
-    except pl.exceptions.PolarsError as failed:
-        for number, line in enumerate(data.splitlines(), 1):
-            try:
-                if line.strip():
-                    msgspec.json.decode(line, type=dict[str, object])
-            except msgspec.DecodeError as wrong:
-                raise DataError(
-                    "a line of a jsonl file",
-                    rule="a JSON object",
-                    given=line[:200].decode(errors="replace"),
-                    remedy=f"The parser says: {wrong}.",
-                    where=f"{path}:{number}",
-                ) from None
-        raise DataError(
-            "a jsonl file", rule="objects whose fields keep their types", given=Told(_first_line(failed)), where=str(path)
-        ) from None
+        if not streamed:
+            return reading.collect(pl.scan_ipc(path, hive_partitioning=False, glob=False), reading.named(path), path.stat().st_size)
+        return reading.gather(arrow_blocks(path), reading.named(path))
+    except (OSError, pl.exceptions.PolarsError, load("pyarrow", extra="train").ArrowException) as failed:
+        raise _cut_off("Arrow", failed, reading.named(path)) from None
 
 
-READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+def arrow_blocks(path: Path) -> Iterator[pl.DataFrame]:
+    """The blocks of an Arrow stream, one at a time."""
+    import polars as pl
+
+    arrow: Any = load("pyarrow", extra="train")
+    with arrow.memory_map(str(path)) as source, load("pyarrow.ipc", extra="train").open_stream(source) as stream:
+        for block in stream:
+            yield pl.DataFrame(pl.from_arrow(block, rechunk=False))
+
+
+def read_excel(path: Path, reading: Reading) -> pl.DataFrame:
+    """One sheet of an Excel workbook: the first, or the one that the source names.
+
+    Raises:
+        SpecError: there is no such sheet; the names of all are given.
+        DataError: the file is no workbook.
+    """
+    import polars as pl
+
+    excel: Any = load("fastexcel", extra="data")
+    try:
+        sheets: list[str] = excel.read_excel(path).sheet_names
+        wanted = reading.source.sheet
+        if wanted is not None and wanted not in sheets:
+            raise SpecError(
+                "data.source.sheet",
+                rule=f"one of the sheets {', '.join(sheets)}",
+                given=wanted,
+                remedy=did_you_mean(wanted, sheets),
+                where=reading.where,
+            )
+        frame = pl.read_excel(path, sheet_name=wanted or sheets[0], infer_schema_length=None, raise_if_empty=False)
+    except (excel.FastExcelError, pl.exceptions.PolarsError) as failed:
+        raise _cut_off("Excel", failed, reading.named(path)) from None
+    return reading.gather([frame], reading.named(path))
+
+
+def _cut_off(format_name: str, failed: Exception, name: str) -> DataError:
+    return DataError(
+        f"{'an' if format_name[0] in 'AE' else 'a'} {format_name} file",
+        rule="whole",
+        given=Told(shown(first_line(failed))),
+        remedy="Copy or write it again: it was cut off or is another format.",
+        where=name,
+    )
+
+
+READERS: dict[str, Callable[[Path, Reading], pl.DataFrame]] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".parquet": read_parquet,
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
+    ".xlsx": read_excel,
 }
-
-
-def _text(path: Path) -> bytes:
-    """The bytes of a text file, unpacked, without a byte order mark, and known to be UTF-8."""
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as failed:
-        raise DataError("a .gz file", rule="whole gzip data", given=Told(str(failed)), remedy="Copy it again.", where=str(path)) from None
-    wide = next((name for mark, name in ((b"\xff\xfe", "UTF-16LE"), (b"\xfe\xff", "UTF-16BE")) if data.startswith(mark)), "")
-    try:
-        data.decode()
-    except UnicodeDecodeError as wrong:
-        line = data.count(b"\n", 0, wrong.start) + 1
-        raise DataError(
-            "a text file",
-            rule="in UTF-8",
-            given=Told(f"the byte 0x{data[wrong.start]:02x} at offset {wrong.start}"),
-            remedy=f"Convert it: iconv -f {wide or 'WINDOWS-1252'} -t UTF-8 {path.name} > utf8-{path.name}",
-            where=str(path) if wide else f"{path}:{line}",
-        ) from None
-    return data.removeprefix(b"\xef\xbb\xbf")
-
-
-def _header(data: bytes, separator: str) -> list[str]:
-    return next(csv.reader(io.StringIO(data[:HEADER].decode(errors="ignore"), newline=""), delimiter=separator))
-
-
-def _refuse_header(header: list[str], separator: str, path: Path) -> None:
-    twice = sorted({name for name in header if header.count(name) > 1})
-    other = next((sign for sign in ";\t|," if len(header) == 1 and sign != separator and sign in header[0]), "")
-    if twice:
-        rule, given, remedy = "named differently", f"`{twice[0]}` {header.count(twice[0])} times", "Rename one of them in the first line."
-    elif not header or "" in header:
-        rule, given = "named in the first line", f"no name for number {header.index('') + 1}" if header else "an empty line"
-        remedy = "Write one; pandas leaves its index out with to_csv(index=False)."
-    elif other:
-        rule, given, remedy = (
-            f"separated by {separator!r}",
-            f"{other!r} in {shown(header[0])}",
-            "Write it with commas, or name it .tsv if these are tabs.",
-        )
-    else:
-        return
-    raise DataError("the columns", rule=rule, given=Told(given), remedy=remedy, where=f"{path}:1")
-
-
-def _refuse_ragged(data: bytes, separator: str, width: int, path: Path) -> None:
-    """Polars fills short rows with nulls and names no line for long ones: count the fields of each record first.
-
-    Counting on bytes is fast and right unless a quote stands inside an unquoted field, so the exact reader has the last word.
-    """
-    if all((counts == width).all() for counts in _fields_per_record(data, ord(separator))):
-        return
-    rows = csv.reader(io.StringIO(data.decode(), newline=""), delimiter=separator)
-    before = 0
-    for row in rows:
-        if len(row) != width:
-            raise DataError(
-                "a row",
-                rule=f"{width} fields like the header",
-                given=Told(f"{len(row)} field{'s' if len(row) != 1 else ''}: {shown(separator.join(row))}"),
-                remedy="Quote fields that hold the separator, or repair the line.",
-                where=f"{path}:{before + 1}",
-            )
-        before = rows.line_num
-
-
-def _fields_per_record(data: bytes, separator: int) -> Iterator[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """For each record of a block how many fields it has; a record on the border of two blocks belongs to the later."""
-    quoted = QUOTE in data
-    inside, open_fields = False, 0
-    for start in range(0, len(data), BLOCK):
-        block_N = np.frombuffer(data, dtype=np.uint8, count=min(BLOCK, len(data) - start), offset=start)
-        separators_N, newlines_N = block_N == separator, block_N == NEWLINE
-        if quoted:
-            inside_N = np.bitwise_xor.accumulate(block_N == QUOTE) ^ inside
-            inside = bool(inside_N[-1])
-            separators_N &= ~inside_N
-            newlines_N &= ~inside_N
-        ends = np.flatnonzero(newlines_N)
-        marks = np.flatnonzero(separators_N)
-        counts = np.diff(np.searchsorted(marks, ends), prepend=0)
-        if len(ends):
-            counts[0] += open_fields
-            open_fields = 0
-        open_fields += len(marks) - int(np.searchsorted(marks, ends[-1]) if len(ends) else 0)
-        yield counts + 1
-    if data and data[-1] != NEWLINE:
-        yield np.array([open_fields + 1])
-
-
-def shown(text: str) -> str:
-    """At most 60 characters of a text."""
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _first_line(failed: Exception) -> str:
-    return str(failed).strip().split("\n")[0][:160]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fermion.columns.column import Column, Values
+from fermion.columns.column import Arrays, Column, Values
 from fermion.core.errors import DataError, Told, ValueRejected, did_you_mean
 from fermion.core.lazy import load
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from fermion.columns.schema import Schema
+
+BLOCK = 1 << 17  # rows
+MANY = 10_000  # texts, from which on a look at their distinct values pays
 DISTINCT = 0.5  # above this share of distinct values, encoding them once and gathering no longer pays
 
 
@@ -108,6 +113,37 @@ class Table:
         """Names to values, of all columns or of these."""
         return {name: self.values(name) for name in (self.names if names is None else names)}
 
+    def part(self, rows: NDArray[Any] | Sequence[int], names: Iterable[str] | None = None) -> Mapping[str, Values]:
+        """The values of some rows by name, each column gathered when it is asked for and not kept: what fitting takes of a big table.
+
+        >>> Table.of({"a": [1, 2, 3], "b": [4, 5, 6]}).part([2, 0])["b"].tolist()
+        [6, 4]
+
+        Args:
+            rows: row numbers, or a mask.
+            names: of these columns; of all when left out.
+        """
+        from fermion.data.mapped import Columns
+
+        numbers = _numbers(rows)
+        chosen = self.names if names is None else tuple(names)
+        return Columns(chosen, lambda name: _values(self.series(name).gather(numbers), name))
+
+    def blocks(self, size: int = BLOCK) -> Iterator[Table]:
+        """The rows in their order, at most `size` at a time, none of them copied."""
+        for start in range(0, len(self), size):
+            yield Table(self.frame.slice(start, size), paths=self.paths)
+
+    def encoded(self, schema: Schema, folder: Path) -> Arrays:
+        """What `schema.encode` makes of this table, as arrays that are mapped from files in `folder`, written block by block.
+
+        Raises:
+            ValueRejected: a value that does not fit its column, with its row.
+        """
+        from fermion.data.mapped import encoded
+
+        return encoded(self, schema, folder)
+
     def encode(self, column: Column, name: str) -> tuple[NDArray[Any], ...]:
         """What `column` makes of the values called `name`; equal texts are encoded once and gathered.
 
@@ -123,8 +159,7 @@ class Table:
         distinct = text.unique(maintain_order=True)
         if len(distinct) > DISTINCT * len(text):
             return column.encode(text.to_list())
-        codes = pl.DataFrame({"v": distinct, "code": np.arange(len(distinct))})
-        codes_N = text.to_frame("v").join(codes, on="v", how="left", nulls_equal=True, maintain_order="left")["code"].to_numpy()
+        codes_N = _codes(text, distinct)
         try:
             return tuple(array[codes_N] for array in column.encode(distinct.to_list()))
         except ValueRejected:
@@ -134,9 +169,7 @@ class Table:
         """The rows with these numbers, in this order; or those where a mask is true."""
         if isinstance(rows, slice):
             rows = range(*rows.indices(len(self)))
-        numbers = np.asarray(rows)
-        numbers = np.flatnonzero(numbers) if numbers.dtype == np.bool_ else numbers.astype(np.int64)
-        return Table(self.frame[numbers], paths=self.paths)
+        return Table(self.frame[_numbers(rows)], paths=self.paths)
 
     def select(self, names: Iterable[str]) -> Table:
         """Only these columns, in this order."""
@@ -195,6 +228,11 @@ class Table:
     @cached_property
     def _contents(self) -> dict[str, list[str | None]]:
         return {}
+
+
+def _numbers(rows: NDArray[Any] | Sequence[int]) -> NDArray[np.int64]:
+    numbers = np.asarray(rows)
+    return np.flatnonzero(numbers) if numbers.dtype == np.bool_ else numbers.astype(np.int64)
 
 
 def unknown_column(name: str, known: Iterable[str], *, subject: str = "column", where: str = "") -> DataError:
@@ -304,7 +342,7 @@ def _values(series: pl.Series, name: str) -> Values:
     if kind == pl.Boolean:
         return series.to_list() if series.null_count() else series.to_numpy()
     if isinstance(kind, pl.String | pl.Categorical | pl.Enum):
-        return series.cast(pl.String).to_list()
+        return _texts(series.cast(pl.String))
     if isinstance(kind, pl.Binary | pl.Null):
         return series.to_list()
     if isinstance(kind, pl.Datetime) and kind.time_zone:
@@ -321,6 +359,25 @@ def _values(series: pl.Series, name: str) -> Values:
         given=Told(f"values of type {kind}"),
         remedy=f"Convert it where the data come from, or leave it out: `data.ignore: [{name}]`.",
     )
+
+
+def _texts(series: pl.Series) -> list[str | None]:
+    """Texts as a list. Of many rows with few distinct texts, equal ones are one object: a tenth of the memory."""
+    if len(series) < MANY or series.head(MANY).n_unique() > DISTINCT * MANY:
+        return series.to_list()
+    distinct = series.unique(maintain_order=True)
+    if len(distinct) > DISTINCT * len(series):
+        return series.to_list()
+    texts_D = np.array(distinct.to_list(), dtype=object)
+    return texts_D[_codes(series, distinct)].tolist()
+
+
+def _codes(series: pl.Series, distinct: pl.Series) -> NDArray[np.int64]:
+    """(N,) the place of each text in `distinct`."""
+    import polars as pl
+
+    codes = pl.DataFrame({"v": distinct, "code": np.arange(len(distinct))})
+    return series.to_frame("v").join(codes, on="v", how="left", nulls_equal=True, maintain_order="left")["code"].to_numpy()
 
 
 def _innermost(kind: Any) -> Any:

@@ -18,12 +18,12 @@ from fermion.core.sections import seconds
 from fermion.core.spec import Spec
 from fermion.data import sources
 from fermion.data.checks import Finding, refuse
+from fermion.data.clean import part_digest
 from fermion.data.split import Marks
 from fermion.data.table import Table
-from fermion.practice import making
+from fermion.practice import collecting, making
 from fermion.practice.making import Product
 from fermion.practice.prediction import predict
-from fermion.practice.preparation import labelled
 from fermion.practice.progress import Progress
 from fermion.practice.project import served
 from fermion.practice.scoring import score
@@ -121,9 +121,11 @@ def fit(data: Any, *, target: str | tuple[str, ...], progress: bool = False, **s
     run = Run(seed=spec.seed, device=spec.device, budget=None if spec.budget is None else seconds(spec.budget))
     if progress:
         run.listeners.append(Progress())
-    table = labelled(_table(data), spec.data)
+    table = collecting.shaped(_table(data), spec, _table)
     marks = making.divide(table, spec, run)
-    findings = making.look(table, marks, spec)
+    before = part_digest(marks)
+    marks = making.tidy(table, marks, spec, run).marks
+    findings = making.look(table, marks, spec, training=before)
     refuse(findings)
     return Trained(spec, table, marks, making.fit(table, marks, spec, run), findings, run)
 

@@ -26,12 +26,28 @@ from fermion.core.errors import DataError, SpecError, Told
 from fermion.core.run import Run
 from fermion.core.spec import Spec, digest, document
 from fermion.data.checks import Finding, check
+from fermion.data.clean import Cleaned, clean
+from fermion.data.expectations import aside
 from fermion.data.split import Marks, split
 from fermion.data.table import Table
-from fermion.practice.preparation import Learnable, encode, learn, output_of, parts, row_weights, set_aside, targets_of
+from fermion.practice.preparation import (
+    Learnable,
+    encode,
+    inputs_of,
+    learn,
+    made_of,
+    output_of,
+    parts,
+    private_of,
+    row_weights,
+    set_aside,
+    targets_of,
+    time_of,
+)
 from fermion.research import evaluate
 from fermion.research.model import Curve, Encoded, Model
 from fermion.research.parity import check_parity
+from fermion.research.prepare import Prepared, plan_of
 from fermion.research.scoring import answers, task_of
 
 LIBRARIES = ("numpy", "onnxruntime", "polars", "torch", "lightgbm", "scikit-learn", "onnx")
@@ -64,6 +80,17 @@ def default_model(schema: Schema) -> Model:
     return registry.find("models", "cnn" if pictures else "trees")()
 
 
+def model_of(spec: Spec, schema: Schema) -> Model:
+    """The model of the project file, or the default one, behind the preparation that is declared for its inputs.
+
+    Raises:
+        SpecError: a column cannot be treated as it is declared.
+    """
+    model: Model = spec.model if spec.model is not None else default_model(schema)
+    plan = plan_of(schema, inputs_of(spec.data))
+    return model if plan is None else Prepared(model=model, plan=plan)
+
+
 def divide(table: Table, spec: Spec, run: Run) -> Marks:
     """Which rows are for training, validation and test.
 
@@ -71,24 +98,49 @@ def divide(table: Table, spec: Spec, run: Run) -> Marks:
         DataError: a part would be empty, or the column to split by is not there.
     """
     targets = targets_of(spec.data)
-    marks = split(
-        table,
-        spec.split,
-        target=table.values(targets[0]) if len(targets) == 1 else None,
-        task_is_classification=isinstance(output_of(targets[0], table, spec.data), Probability),
-        rng=run.rng("split"),
-    )
+    classes = [target for target in targets if isinstance(output_of(target, table, spec.data), Probability)]
+    truth: Any = table.values(targets[0]) if len(targets) == 1 else {target: table.values(target) for target in classes} or None
+    marks = split(table, spec.split, target=truth, task_is_classification=bool(classes), rng=run.rng("split"))
     if not len(marks.test):
         given = Told("no row")
         raise SpecError("the test part", rule="at least one row", given=given, remedy="Give split.test a larger share.", where="split.test")
     return marks
 
 
-def look(table: Table, marks: Marks, spec: Spec) -> list[Finding]:
-    """What would spoil a fit or a number."""
+def tidy(table: Table, marks: Marks, spec: Spec, run: Run) -> Cleaned:
+    """The training part without the rows that the cleaning plan, or an expectation with `then: aside`, sets aside.
+
+    Raises:
+        DataError: the plan names a column that is not there, or leaves nothing.
+    """
+    targets = targets_of(spec.data)
+    broken = aside(table, spec.data.expect)
+    unseen = [*set_aside(spec, table), *made_of(spec.data)]
+    return clean(table, marks, spec.data.clean, ignore=unseen, targets=targets, more=broken, seed=run.seed_for("clean"))
+
+
+def look(table: Table, marks: Marks, spec: Spec, *, training: str = "") -> list[Finding]:
+    """What would spoil a fit or a number.
+
+    Args:
+        training: the digest of the training part before rows were set aside.
+    """
     targets = targets_of(spec.data)
     kinds = {target: isinstance(output_of(target, table, spec.data), Probability) for target in targets}
-    return check(table.drop(set_aside(spec, table)), targets=tuple(targets), marks=marks, classification=kinds, accept=spec.checks.accept)
+    time = time_of(spec, table)
+    return check(
+        table.drop([name for name in set_aside(spec, table) if name != time]),
+        targets=tuple(targets),
+        marks=marks,
+        classification=kinds,
+        accept=spec.checks.accept,
+        time=time,
+        expect=spec.data.expect,
+        made_from=spec.data.clean.made_from,
+        training=training,
+        private=frozenset(private_of(spec.data)),
+        similarity=spec.data.clean.similarity,
+    )
 
 
 def plan(table: Table, marks: Marks, spec: Spec) -> Learnable:
@@ -98,6 +150,7 @@ def plan(table: Table, marks: Marks, spec: Spec) -> Learnable:
         DataError: the data do not fit. SpecError: a weight, metric, class or slice that is not there.
     """
     learnt = learn(table, marks, spec)
+    model_of(spec, learnt.schema)
     evaluate.check(spec, learnt.outputs, table.names)
     row_weights(table, spec.data, "evaluate")
     for output in learnt.outputs:
@@ -123,7 +176,7 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
     whole = encode(table, learnt.schema, learnt.outputs, row_weights(table, spec.data, "fit"))
     rows = parts(marks)
     train, valid = whole.take(rows["train"]), whole.take(rows["validation"])
-    model: Model = spec.model if spec.model is not None else default_model(learnt.schema)
+    model = model_of(spec, learnt.schema)
     fitted = model.fit(train, valid, run.within(0.9))  # the rest is for the export
     for note in fitted.notes:
         run.emit("note", "fit", note)
@@ -139,7 +192,7 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
         steps=export.steps,
         graphs=export.graphs,
         profile=Profile.of(learnt.schema, table.take(rows["train"]).batch(learnt.schema.names), learnt.outputs, arrays),
-        golden=Golden.of(runtime, table.take(spread(rows["test"], MOST)).batch(learnt.schema.names)),
+        golden=Golden.of(runtime, table.take(spread(rows["test"], MOST)).batch(learnt.schema.names), seed=run.seed_for("golden")),
         baseline={output.array: _guess(output, train) for output in learnt.outputs},
         curves=fitted.curves,
         notes=fitted.notes,
@@ -207,7 +260,7 @@ def libraries() -> dict[str, str]:
 
 def plugins(schema: Schema) -> dict[str, str]:
     """Packages other than fermion whose columns a schema uses, with their versions."""
-    found = dict(registry.package("columns", one.column.__struct_config__.tag) for one in schema.fields)
+    found = dict(registry.package("columns", kind) for one in schema.fields for kind in one.kinds)
     return {name: version for name, version in found.items() if name != "fermion"}
 
 

@@ -14,19 +14,23 @@ from fermion.bundle import bundle as bundles
 from fermion.bundle.bundle import Bundle, replacing
 from fermion.bundle.manifest import Score
 from fermion.bundle.verify import Check, verify_fresh
+from fermion.core.declared import Source
 from fermion.core.errors import FermionError, NotReached, Stopped, Told
 from fermion.core.run import Event, Run
 from fermion.core.sections import seconds
 from fermion.core.spec import document
 from fermion.data import checks, sources
 from fermion.data.checks import Finding
+from fermion.data.clean import Cleaned, SetAside, kept_aside, part_digest
+from fermion.data.reading import Aside
 from fermion.data.split import Marks
 from fermion.data.table import Table
-from fermion.practice import making
+from fermion.practice import collecting, labelling, making
 from fermion.practice.cache import Stages
+from fermion.practice.card import card
 from fermion.practice.live import check_live
 from fermion.practice.making import Product
-from fermion.practice.preparation import labelled, parts
+from fermion.practice.preparation import parts, private_of
 from fermion.practice.project import Project
 from fermion.practice.scoring import score
 from fermion.research.evaluate import Report, missed
@@ -41,6 +45,7 @@ class Read(Struct, frozen=True, kw_only=True):
     fingerprint: str
     rows: int
     names: tuple[str, ...]
+    aside: tuple[Aside, ...] = ()
 
 
 class Marked(Struct, frozen=True, kw_only=True):
@@ -57,6 +62,17 @@ class Marked(Struct, frozen=True, kw_only=True):
 
     def marks(self) -> Marks:
         return Marks(codes=np.frombuffer(self.codes, dtype=np.int8), by=self.by, column=self.column, boundaries=self.boundaries)
+
+
+class Tidied(Struct, frozen=True, kw_only=True):
+    """What cleaning gives, as the cache keeps it."""
+
+    marked: Marked
+    aside: tuple[SetAside, ...]
+
+    @classmethod
+    def of(cls, cleaned: Cleaned) -> Tidied:
+        return cls(marked=Marked.of(cleaned.marks), aside=cleaned.aside)
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -93,9 +109,11 @@ class Pipeline:
         run.listeners.append(self.events.append)
         self.stages = Stages(None if fresh else project.state / "cache", run)
         self._table: Table | None = None
+        self._unread: list[Aside] = []
+        self.aside: tuple[SetAside, ...] = ()
 
     def go(self) -> Done:
-        """Data, split, checks, fit, evaluate, report, bundle, verify, register.
+        """Data, split, clean, checks, fit, evaluate, report, bundle, card, verify, register.
 
         Raises:
             FermionError: what stopped it. Nothing is registered then, and what the stages before gave is kept for the next run.
@@ -113,11 +131,18 @@ class Pipeline:
 
     def _go(self) -> Done:
         spec, stages = self.spec, self.stages
-        read = stages.stage("data", Read, [spec.data.source, self._stamp(), spec.data.drop_unlabelled, spec.data.target], self._read)
+        read = stages.stage("data", Read, [*collecting.depends(spec, self._stamp), labelling.stamp(self.project)], self._read)
+        for one in read.aside:
+            self.run.emit("note", "data", f"set aside {one.place}: {one.reason}")
         of_split = [read.fingerprint, document(spec)["data"], spec.split, spec.seed]
         marks = stages.stage("split", Marked, of_split, lambda: Marked.of(making.divide(self.table(), spec, self.run))).marks()
+        before = part_digest(marks)
+        tidied = stages.stage("clean", Tidied, of_split, lambda: Tidied.of(making.tidy(self.table(), marks, spec, self.run)))
+        marks, self.aside = tidied.marked.marks(), tidied.aside
+        if self.aside:
+            self._set_aside(Cleaned(marks=marks, aside=self.aside))
         of_checks = [*of_split, spec.checks]
-        findings = stages.stage("checks", list[Finding], of_checks, lambda: making.look(self.table(), marks, spec))
+        findings = stages.stage("checks", list[Finding], of_checks, lambda: making.look(self.table(), marks, spec, training=before))
         for finding in findings:
             self.run.emit("finding", "checks", finding.message, **msgspec.to_builtins(finding))
         checks.refuse(findings)
@@ -136,9 +161,21 @@ class Pipeline:
         )
         self._write("report.html", page)
         self._write("report.json", msgspec.json.format(msgspec.json.encode(report)))
-        if missing := missed(report.metrics, spec.evaluate.require):
+        missing = missed(report.metrics, spec.evaluate.require)
+        bundle = None if missing else stages.plain("bundle", lambda: self._bundle(marks, product, report, read))
+        told = card(
+            spec,
+            product,
+            report,
+            findings,
+            rows=marks.sizes,
+            fingerprint=read.fingerprint,
+            aside=Cleaned(marks=marks, aside=self.aside).counts,
+            bundle_id=None if bundle is None else bundle.id,
+        )
+        self._write("card.md", told.encode())
+        if bundle is None:
             return self._done(None, product, report, error=missing)
-        bundle = stages.plain("bundle", lambda: self._bundle(marks, product, report, read))
         verified = stages.stage("verify", list[Check], [bundle.id, platform.node(), making.libraries()], lambda: self._verify(bundle))
         stages.plain("register", lambda: self.project.register(bundle))
         return self._done(bundle, product, report, verified=verified)
@@ -151,25 +188,44 @@ class Pipeline:
         """
         table = self.table()
         marks = making.divide(table, self.spec, self.run)
-        findings = making.look(table, marks, self.spec)
+        before = part_digest(marks)
+        marks = making.tidy(table, marks, self.spec, self.run).marks
+        findings = making.look(table, marks, self.spec, training=before)
         if not any(finding.severity == "error" for finding in findings):
             making.plan(table, marks, self.spec)  # what `run` would refuse is told now
         return findings
 
-    def _stamp(self) -> Any:
-        """What tells, without reading it, that the source is as it was."""
-        return sources.stamp(self.spec.data.origin.at, folder=self.project.folder, where=self.project.place("source"))
+    def _stamp(self, source: str | Source) -> Any:
+        """What tells, without reading it, that a source is as it was."""
+        return sources.stamp(source, folder=self.project.folder, where=self.project.place("source"))
 
     def table(self) -> Table:
         """The rows, read when a stage needs them and then kept."""
         if self._table is None:
-            source = sources.read(self.spec.data.origin.at, folder=self.project.folder, where=self.project.place("source"))
-            self._table = labelled(source, self.spec.data, self.project.place("target"))
+            self._unread.clear()
+            self._table = collecting.collect(
+                self.spec,
+                folder=self.project.folder,
+                place=self.project.place,
+                aside=self._unread,
+                scratch=self.project.state / "mapped",
+                note=lambda told: self.run.emit("note", "data", told),
+                overlay=lambda table: labelling.overlay(table, self.project),
+            )
         return self._table
 
     def _read(self) -> Read:
         table = self.table()
-        return Read(fingerprint=table.fingerprint, rows=len(table), names=table.names)
+        return Read(fingerprint=table.fingerprint, rows=len(table), names=table.names, aside=tuple(self._unread))
+
+    def _set_aside(self, cleaned: Cleaned) -> None:
+        """The rows that the fit does not see, with their reasons, beside the run; without the values of private columns."""
+        hidden = [name for name in private_of(self.spec.data) if name in self.table().names]
+        rows = kept_aside(self.table().drop(hidden), cleaned)
+        with replacing(self.folder / "set-aside.parquet") as scratch:
+            rows.frame.write_parquet(scratch)
+        told = ", ".join(f"{step} {count:,}" for step, count in cleaned.counts.items())
+        self.run.emit("note", "clean", f"{len(cleaned.aside):,} training rows set aside ({told}): set-aside.parquet")
 
     def _fit(self, marks: Marks) -> Product:
         table = self.table()
@@ -191,7 +247,7 @@ class Pipeline:
 
     def _bundle(self, marks: Marks, product: Product, report: Report, read: Read) -> Bundle:
         rows = {part: len(numbers) for part, numbers in parts(marks).items()}
-        data = {"source": self.spec.data.origin.at, "fingerprint": read.fingerprint, "rows": rows}
+        data = {"source": sources.public(self.spec.data.origin.at), "fingerprint": read.fingerprint, "rows": rows}
         code = making.commit_of(self.project.folder)
         manifest = making.manifest_of(self.spec, product, decisions=report.decisions, metrics=report.metrics, data=data, code=code)
         profile = msgspec.json.encode(product.profile)

@@ -10,12 +10,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.columns.column import Values
+from fermion.columns.features import name_of as name_of_feature
 from fermion.columns.infer import infer
 from fermion.columns.number import read_numbers
 from fermion.columns.output import Output, Probability, Value, infer_output, name_of
 from fermion.columns.schema import Schema, missing_rows
 from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
-from fermion.core.sections import Data, Weight
+from fermion.core.sections import Data, Declared, Weight
 from fermion.core.spec import Spec
 from fermion.data.split import TEST, TRAIN, VALIDATION, Marks
 from fermion.data.table import Table
@@ -83,21 +84,56 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
     for name in data.ignore:
         if name not in table.names:
             raise SpecError("a column of data.ignore", rule="in the data", given=name, remedy=did_you_mean(name, table.names))
-    train = table.take(marks.rows(TRAIN))
-    batch = train.batch([name for name in table.names if name not in targets and name not in data.ignore])
-    inputs = {name: said for name, said in data.columns.items() if name not in targets}
-    found = infer(batch, inputs, without=(*targets, *set_aside(spec, table)))
+    rows = marks.rows(TRAIN)
+    train = table.take(rows).select([name for name in table.names if name not in data.ignore or name in targets])
+    batch = train.batch([name for name in train.names if name not in targets])
     outputs: list[Output] = []
     for target in targets:
         try:
             outputs.append(output_of(target, table, data).fit(train.values(target)))
         except ValueRejected as bad:
-            raise _named(bad, f"the target `{target}`", marks.rows(TRAIN)) from None
+            raise _named(bad, f"the target `{target}`", rows) from None
     try:
+        found = infer(
+            batch,
+            inputs_of(data),
+            without=(*targets, *set_aside(spec, table)),
+            features=[feature for feature in data.features if feature.take is None],
+            expect=data.expect,
+            salt=data.privacy.salt,
+        )
         schema = found.schema.fit(batch, missing=found.missing)
     except ValueRejected as bad:
-        raise _named(bad, bad.subject, marks.rows(TRAIN)) from None
+        raise _named(bad, bad.subject, rows) from None
     return Learnable(schema=schema, outputs=tuple(outputs), skipped=found.skipped)
+
+
+def inputs_of(data: Data) -> dict[str, Declared]:
+    """What is declared about inputs: targets and ignored columns are none."""
+    gone = {*targets_of(data), *data.ignore}
+    return {name: said for name, said in data.columns.items() if name not in gone}
+
+
+def made_of(data: Data) -> list[str]:
+    """The columns that are features in time: a row that repeats another differs in its past, not in itself."""
+    return [name_of_feature(feature) for feature in data.features if feature.take is not None]
+
+
+def private_of(data: Data) -> set[str]:
+    """The columns whose values are never shown."""
+    return {name for name, said in data.columns.items() if said.private is not None}
+
+
+def time_of(spec: Spec, table: Table) -> str | None:
+    """The column that says when a row happened: `data.time`, else what a split in time goes by.
+
+    Raises:
+        SpecError: it is not in the table.
+    """
+    name = spec.data.time or (spec.split.column if spec.split.by in ("time", "walk", "blocks") else None)
+    if name is not None and name not in table.names:
+        raise SpecError("the column of time", rule="in the data", given=name, remedy=did_you_mean(name, table.names))
+    return name
 
 
 def output_of(target: str, table: Table, data: Data) -> Output:

@@ -34,7 +34,8 @@ class Pixels(nn.Module):
         self.register_buffer("scale", 1 / (torch.tensor(std).view(-1, 1, 1) * 255))
 
     def forward(self, pixels_BHWC: Tensor) -> Tensor:
-        x_BCHW = (pixels_BHWC.permute(0, 3, 1, 2).float() - self.shift) * self.scale
+        # planes first: sums over the few channels of a pixel take ten times as long
+        x_BCHW = pixels_BHWC.permute(0, 3, 1, 2).contiguous().float().sub_(self.shift).mul_(self.scale)
         if self.size is None:
             return x_BCHW
         return F.interpolate(x_BCHW, self.size, mode="bilinear", align_corners=False)
@@ -133,7 +134,9 @@ class Facts(nn.Module):
 class ConvNet(nn.Module):
     """A small picture classifier that halves the picture twice and ends in a global maximum.
 
-        pixels -> [distort, training only] -> unshuffle 2x2 -> conv w1 -> conv w2 -> max pool 2 -> conv w3 -> residual conv w3 -> ...
+    Bytes (B, H, W, C) go through `pixels`; floats (B, C, H, W) are pictures that did so already and were augmented since, in training.
+
+        pixels -> unshuffle 2x2 -> conv w1 -> conv w2 -> max pool 2 -> conv w3 -> residual conv w3 -> ...
                -> global max pool -> heads
 
     Unshuffling folds each 2x2 square into channels, so that the first convolution already works at a quarter of the positions
@@ -147,11 +150,10 @@ class ConvNet(nn.Module):
         widths: Sequence[int],
         outputs: Sequence[Output],
         pixels: Pixels,
-        distort: nn.Module | None = None,
         facts: Facts | None = None,
     ) -> None:
         super().__init__()
-        self.name, self.pixels, self.distort, self.facts = name, pixels, distort, facts
+        self.name, self.pixels, self.facts = name, pixels, facts
         body: list[nn.Module] = [nn.PixelUnshuffle(2), ConvNormAct(4 * channels, widths[0])]
         for position in range(1, len(widths)):
             if position >= 2:
@@ -163,9 +165,9 @@ class ConvNet(nn.Module):
         self.heads = Heads(widths[-1] + (facts.features if facts else 0), outputs)
 
     def forward(self, arrays: Tensors) -> Tensors:
-        x_BCHW = self.pixels(arrays[self.name])
-        if self.training and self.distort is not None:
-            x_BCHW = self.distort(x_BCHW)
+        x_BCHW = arrays[self.name]
+        if x_BCHW.dtype == torch.uint8:
+            x_BCHW = self.pixels(x_BCHW)
         x_BD = self.body(x_BCHW)
         if self.facts is not None:
             x_BD = torch.cat([x_BD, self.facts(arrays)], 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -87,7 +87,8 @@ def evaluate(
     decided = decisions(spec.decide, test.outputs, model, valid)
     said = answers(model, test.arrays)
     units = None if groups is None else _codes(groups)
-    levels = _levels(test, raw, spec.evaluate.slices)
+    private = {name for name, said in spec.data.columns.items() if said.private is not None}
+    levels = _levels(test, raw, spec.evaluate.slices, private)
     found: dict[str, Score] = {}
     details: dict[str, Detail] = {}
     for output in test.outputs:
@@ -198,12 +199,13 @@ def _detail(
     )
 
 
-def _levels(test: Encoded, raw: Table, asked: Sequence[str]) -> list[tuple[str, slices.Levels, bool]]:
-    """The columns that have slices: those of the project file first, then the inputs."""
+def _levels(test: Encoded, raw: Table, asked: Sequence[str], private: Set[str]) -> list[tuple[str, slices.Levels, bool]]:
+    """The columns that have slices: those of the project file first, then the inputs. Values of private ones get numbers for names."""
     pictures = {named.field for named in test.schema.layout.arrays if named.slot.role == "image"}
     names = [*asked, *(name for name in test.schema.names if name not in asked and name not in pictures and name in raw.names)]
     made = [(name, slices.levels_of(raw.values(name), asked=name in asked), name in asked) for name in dict.fromkeys(names)]
-    return [(name, levels, named) for name, levels, named in made if levels is not None]
+    shown = [(name, levels, named) for name, levels, named in made if levels is not None]
+    return [(name, slices.unnamed(levels) if name in private else levels, named) for name, levels, named in shown]
 
 
 def _codes(groups: Values) -> NDArray[np.int64]:

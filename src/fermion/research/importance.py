@@ -79,7 +79,7 @@ def _sign(some: Encoded, target: str) -> float:
 
 
 def _shuffled(some: Encoded, name: str, order: NDArray[np.int64]) -> Arrays:
-    """The arrays with all that one column became moved to other rows; the rest is shared, not copied."""
+    """The arrays with all that one column became moved to other rows, and what is derived from it; the rest is shared, not copied."""
     layout: Layout = some.schema.layout
     changed = dict(some.arrays)
     for fused, refs in (("numbers", layout.numbers), ("codes", layout.codes)):
@@ -87,6 +87,8 @@ def _shuffled(some: Encoded, name: str, order: NDArray[np.int64]) -> Arrays:
         if mine:
             changed[fused] = changed[fused].copy()
             changed[fused][:, mine] = some.arrays[fused][order][:, mine]
+            if fused == "numbers":
+                some.schema.derive(changed[fused], of=name)
     for named in layout.arrays:
         if named.field == name:
             changed[named.name] = some.arrays[named.name][order]

@@ -3,7 +3,7 @@
 A net takes encoded arrays by name and answers one raw array per output: logits (B, K) for a Probability, (B,) for a Value.
 `train` moves its weights; everything else here is what `train` needs.
 
-    data stay whole tensors -> a permutation -> index_select -> net -> sum of losses -> backward -> AdamW and Muon
+    data stay whole tensors -> a permutation -> index_select -> augment -> net -> sum of losses -> backward -> AdamW and Muon
     few times per training: loss on the validation part, the best weights kept in memory and restored at the end
 """
 
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from fermion.columns.output import UNLABELLED, Output, Probability
 from fermion.core.errors import DataError, FermionError, SpecError, Stopped, Told
 from fermion.core.run import Run
+from fermion.research.augment import Augmenting, Labels
 from fermion.research.blocks import Heads
 from fermion.research.model import Curve, Encoded
 from fermion.research.optim import Steps
@@ -63,7 +64,9 @@ class Trained(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
 
 
-def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Run, *, stage: str = "fit") -> Trained:
+def train(
+    net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Run, *, stage: str = "fit", augment: Augmenting | None = None
+) -> Trained:
     """Train `net` in place and leave the weights with the least validation loss in it.
 
     Ends with `recipe.steps`, with the time that `run` has left, with its stop signal or with the patience, whichever comes first:
@@ -75,6 +78,7 @@ def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Ru
         net: arrays by name, each (B, ...), -> raw outputs by `output.array`.
         rows: what is learned from, N >= 1.
         valid: what is chosen by; without a labelled row the last weights are kept.
+        augment: what every training batch goes through before the net reads it.
 
     Raises:
         FermionError: the loss is no longer finite.
@@ -106,11 +110,14 @@ def train(net: nn.Module, rows: Encoded, valid: Encoded, recipe: Recipe, run: Ru
             chosen = next(batches).to(device)
             batch = {name: array.index_select(0, chosen) for name, array in data.items()}
             truth = {name: array.index_select(0, chosen) for name, array in targets.items()}
-            weight = None if weights is None else weights.index_select(0, chosen)
+            labels = (Labels(targets=truth, weights=None if weights is None else weights.index_select(0, chosen)),)
             with clock.step(done):
                 with clock.autocast(done):
+                    if augment is not None:
+                        batch, labels = augment(batch, labels)
                     raw = net(batch)
-                loss = total_loss(rows.outputs, raw, truth, weight, recipe.smoothing)
+                parts = [total_loss(rows.outputs, raw, part.targets, part.weights, recipe.smoothing) for part in labels]
+                loss = torch.stack(parts).sum()  # one truth, or several that were mixed
                 loss.backward()
             if recipe.optim.clip:
                 nn.utils.clip_grad_norm_(net.parameters(), recipe.optim.clip)

@@ -19,6 +19,7 @@ from fermion.research.scoring import Judged, finite
 MOST = 24
 COLUMNS = 40
 LETTERS = 80
+HIDDEN = "(private)"
 PIXELS = 192  # per side, in a report
 
 
@@ -62,11 +63,13 @@ def most_confident(judged: Judged, test: Encoded, raw: Table, rows: NDArray[np.i
 
 
 def plain_values(raw: Table, at: int, schema: Schema) -> dict[str, Plain]:
-    """A row's inputs as they came, but pictures; texts are shortened, and of very many columns the first are kept."""
+    """A row's inputs as they came, but pictures; private values are not shown, texts are shortened, and of very many columns the first
+    are kept."""
     pictures = {named.field for named in schema.layout.arrays if named.slot.role == "image"}
+    private = {field.name for field in schema.fields if field.private}
     names = [name for name in schema.names if name in raw.names and name not in pictures][:COLUMNS]
     row: Mapping[str, object] = raw.select(names).row(at) if names else {}
-    return {name: shortened(value) for name, value in row.items()}
+    return {name: HIDDEN if name in private else shortened(value) for name, value in row.items()}
 
 
 def shortened(value: object) -> Plain:
@@ -91,7 +94,7 @@ def shortened(value: object) -> Plain:
 def _picture(test: Encoded, at: int) -> bytes | None:
     """The picture as the model saw it, in a size that a report can hold."""
     for named in test.schema.layout.arrays:
-        if named.slot.role == "image":
+        if named.slot.role == "image" and named.field not in test.schema.private:
             pixels = test.arrays[named.name][at]
             step = -(-max(pixels.shape[:2]) // PIXELS)
             return png(np.ascontiguousarray(pixels[::step, ::step]))

@@ -54,13 +54,14 @@ class Nodes:
         self._nodes.append(self._helper.make_node(op, list(inputs), list(names), domain=domain, **attributes))
         return names
 
-    def finish(self, outputs: dict[str, str], *, shapes: dict[str, tuple[int, ...]]) -> bytes:
-        """The checked graph. `outputs` names tensors for the outside; all are float32 (N, *shape)."""
+    def finish(self, outputs: dict[str, str], *, shapes: dict[str, tuple[int, ...]], dtypes: dict[str, str] | None = None) -> bytes:
+        """The checked graph. `outputs` names tensors for the outside: (N, *shape), float32 unless `dtypes` says otherwise."""
+        kinds = dtypes or {}
         declared: list[Any] = []
         for name, made in outputs.items():
             if name != made:
                 self._nodes.append(self._helper.make_node("Identity", [made], [name]))
-            declared.append(self._helper.make_tensor_value_info(name, _TYPES["float32"], ["batch", *shapes[name]]))
+            declared.append(self._helper.make_tensor_value_info(name, _TYPES[kinds.get(name, "float32")], ["batch", *shapes[name]]))
         graph = self._helper.make_graph(self._nodes, self._name, self._inputs, declared, self._constants)
         model = self._helper.make_model(
             graph,

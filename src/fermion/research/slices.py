@@ -87,6 +87,20 @@ def levels_of(values: Values, *, asked: bool = False) -> Levels | None:
     return _few(np.array(keys, dtype=object), ASKED_LEVELS if asked else None)
 
 
+def unnamed(levels: Levels) -> Levels:
+    """The same rows by level, the larger first, under names that say nothing of their values.
+
+    >>> unnamed(Levels(["Bern", "Rome"], np.array([0, 1, 1])))
+    Levels(names=['group 1', 'group 2'], codes=array([1, 0, 0]))
+    """
+    counts = np.bincount(levels.codes[levels.codes >= 0], minlength=len(levels.names))
+    order = sorted(range(len(levels.names)), key=lambda code: (levels.names[code] == MISSING, -counts[code], code))
+    place = np.empty(len(order) + 1, dtype=np.int64)
+    place[order], place[-1] = np.arange(len(order)), -1
+    names = [levels.names[code] if levels.names[code] == MISSING else f"group {number}" for number, code in enumerate(order, 1)]
+    return Levels(names, place[levels.codes])
+
+
 def _few(keys_N: NDArray[Any], most: int | None) -> Levels | None:
     names, codes_N, counts = np.unique(keys_N, return_inverse=True, return_counts=True)
     if len(names) <= (most or LEVELS):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 from fermion.core import lazy
+from fermion.core.declared import part
 from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
+from fermion.research.augment import augmenting, check_parts, check_roles, read_parts, resample, resampling_notes
 from fermion.research.model import Encoded, Fitted
 from fermion.research.targets import learnable
 
@@ -31,6 +34,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         decay: its weight decay.
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
+        augment: what training rows go through: smote, oversample and undersample once, noise and mixup in every batch anew.
 
     >>> Mlp(blocks=1).width
     192
@@ -45,12 +49,17 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 6
+    augment: tuple[Annotated[Any, part("augments")], ...] = ()
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "augment", read_parts(self.augment))
+        check_parts(self.augment, model="mlp", kinds=("resampling", "row", "mixing"), roles=("numbers", "codes"))
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Learn from `train`, keep the weights with the least loss on `valid`.
 
         Raises:
-            DataError: no labelled row, one class, or neither numbers nor categories.
+            DataError: no labelled row, one class, neither numbers nor categories, or an augmentation for other data.
             Stopped: it was stopped before the first step.
         """
         layout = train.schema.layout
@@ -63,6 +72,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             )
         for output in train.outputs:
             learnable(output, train)
+        check_roles(self.augment, train, model="mlp")
         lazy.load("torch", extra="train")
         from fermion.research import graphs, loop, optim, tablenet
 
@@ -76,9 +86,10 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 blocks=self.blocks,
                 dropout=self.dropout,
             )
-        batch = self.batch or default_batch(len(train))
+        grown = resample(self.augment, train, run)
+        batch = self.batch or default_batch(len(grown))
         recipe = loop.Recipe(
-            steps=self.steps or int(np.clip(PASSES * len(train) / batch, SHORTEST, LONGEST)),
+            steps=self.steps or int(np.clip(PASSES * len(grown) / batch, SHORTEST, LONGEST)),
             batch=batch,
             optim=optim.Steps(
                 lr=self.lr,
@@ -95,7 +106,8 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             patience=self.patience,
             precision="float32",  # layers this small are slower in bfloat16
         )
-        trained = loop.train(net, train, valid, recipe, run)
+        trained = loop.train(net, grown, valid, recipe, run, augment=augmenting(self.augment, train, run))
+        notes = [*resampling_notes(self.augment, train, grown), *trained.notes]
         ignored = [named.name for named in layout.arrays]
         examples = valid.arrays if len(valid) else train.arrays
         return Fitted(
@@ -103,7 +115,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             outputs=train.outputs,
             learned=graphs.Net(net, train.outputs, examples),
             curves=trained.curves,
-            notes=(*trained.notes, *([f"the net does not read {', '.join(ignored)}"] if ignored else [])),
+            notes=(*notes, *([f"the net does not read {', '.join(ignored)}"] if ignored else [])),
         )
 
 

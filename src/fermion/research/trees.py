@@ -6,7 +6,8 @@ import functools
 from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
+from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from fermion.bundle.steps import Onnx
@@ -15,8 +16,10 @@ from fermion.columns.column import Arrays
 from fermion.columns.output import Output, Probability
 from fermion.columns.schema import Schema
 from fermion.core import lazy
+from fermion.core.declared import part
 from fermion.core.errors import DataError, Stopped, Told
 from fermion.core.run import Run
+from fermion.research.augment import check_parts, check_roles, read_parts, resample, resampling_notes
 from fermion.research.forest import ensemble
 from fermion.research.model import Curve, Encoded, Export, Fitted
 from fermion.research.nodes import Nodes
@@ -44,6 +47,7 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         features: share of the columns that a tree may use.
         rows: share of the rows that a tree is grown on.
         threads: 0 for all cores. The result does not depend on it.
+        augment: what the training rows go through, once: smote, oversample and undersample; noise adds a noisy copy of each row.
 
     >>> Trees(leaves=15).lr
     0.05
@@ -61,12 +65,18 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     features: Annotated[float, Meta(gt=0, le=1)] = 0.8
     rows: Annotated[float, Meta(gt=0, le=1)] = 0.8
     threads: Annotated[int, Meta(ge=0)] = 0
+    augment: tuple[Annotated[Any, part("augments")], ...] = ()
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "augment", read_parts(self.augment))
+        why = "A mixed row has shares of two labels, which boosting cannot learn from; model.type: mlp can."
+        check_parts(self.augment, model="trees", kinds=("resampling", "row"), roles=("numbers", "codes"), why=why)
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Grow one ensemble per output.
 
         Raises:
-            DataError: no labelled row, one class, or neither numbers nor categories.
+            DataError: no labelled row, one class, neither numbers nor categories, or an augmentation for other data.
             Stopped: it was stopped before the first round. Without time there is one round per output.
         """
         layout = train.schema.layout
@@ -80,17 +90,23 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         if run.stopped:
             raise Stopped("the training", rule="given time for one round of boosting", given=Told("a stop before the first"))
         inputs = Inputs.of(train.schema)
+        check_roles(self.augment, train, model="trees")
+        for output in train.outputs:
+            learnable(output, train)
+        read = structs.replace(train, arrays={name: train.arrays[name] for name in inputs.reads})
+        train = resample(self.augment, read, run, copies=True)
         x_NF, v_NF = inputs.matrix(train.arrays), inputs.matrix(valid.arrays)
         texts: dict[str, str] = {}
         rounds: dict[str, int] = {}
         curves: list[Curve] = []
         for position, output in enumerate(train.outputs):
-            part = run.within(1 / (len(train.outputs) - position))
-            grown = self._grow(inputs, x_NF, learnable(output, train), v_NF, labelled(output, valid), part)
+            share = run.within(1 / (len(train.outputs) - position))
+            grown = self._grow(inputs, x_NF, learnable(output, train), v_NF, labelled(output, valid), share)
             texts[output.array], rounds[output.target] = grown.text, grown.rounds
             curves += grown.curves
         ignored = [named.name for named in layout.arrays]
         notes = [f"{target}: {count} rounds" for target, count in rounds.items()]
+        notes += resampling_notes(self.augment, read, train)
         notes += [f"trees do not read {', '.join(ignored)}"] if ignored else []
         probe = np.linspace(0, len(x_NF) - 1, min(ROWS, len(x_NF))).astype(np.int64)
         learned = Forest(

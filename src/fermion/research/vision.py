@@ -6,13 +6,17 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from fermion.columns.schema import Named
 from fermion.core import lazy
+from fermion.core.declared import part
 from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
+from fermion.research.augment import Augment, Picture, augmenting, check_roles, read_parts, resample, resampling_notes
 from fermion.research.model import Encoded, Fitted
+from fermion.research.picture_augment import Distort
 from fermion.research.targets import learnable
 
 SMALLEST, LARGEST = 28, 64  # sides of a picture in the net
@@ -27,7 +31,7 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         batch: rows per step, at most a fifth of the training part.
         lr: peak learning rate of AdamW (biases, normalisations, heads).
         matrix_lr: peak learning rate of Muon (convolutions).
-        augment: strength of the rotations, scalings, shears, shifts and elastic distortions of training pictures; 0 is none.
+        augment: what training pictures go through, in this order; a number is short for distort of that strength, 0 and [] are none.
         smoothing: share of the truth that is spread over all classes in training.
         balance: weighs rows so that every class counts equally.
         size: the longer side of a picture in the net in pixels; 0 takes the pictures' own, within 28 to 64.
@@ -43,27 +47,43 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     batch: Annotated[int, Meta(ge=2)] = 512
     lr: Annotated[float, Meta(gt=0)] = 0.0225
     matrix_lr: Annotated[float, Meta(ge=0)] = 0.15
-    augment: Annotated[float, Meta(ge=0)] = 1.0
+    augment: Annotated[float, Meta(ge=0)] | tuple[Annotated[Any, part("augments")], ...] = 1.0
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     balance: bool = False
     size: Annotated[int, Meta(ge=0)] = 0
     patience: Annotated[int, Meta(ge=0)] = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.augment, int | float):
+            force_setattr(self, "augment", read_parts(self.augment))
+
+    @property
+    def augments(self) -> tuple[Augment, ...]:
+        """The parts that `augment` stands for.
+
+        >>> Cnn(augment=0.5).augments[0].strength, Cnn(augment=0).augments
+        (0.5, ())
+        """
+        if isinstance(self.augment, int | float):
+            return (Distort(strength=self.augment),) if self.augment else ()
+        return self.augment
+
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Learn from `train`, keep the weights with the least loss on `valid`.
 
         Raises:
-            DataError: there is no column of pictures, no labelled row or only one class.
+            DataError: there is no column of pictures, no labelled row, only one class or an augmentation for other data.
             Stopped: it was stopped before the first step.
         """
         picture = the_picture(train)
         for output in train.outputs:
             learnable(output, train)
+        check_roles(self.augments, train, model="cnn")
         lazy.load("torch", extra="train")
         import torch
 
-        from fermion.research import augment, blocks, graphs, loop, optim
+        from fermion.research import blocks, graphs, loop, optim
 
         height, width, channels = (int(side or 1) for side in picture.slot.shape)
         mean, std = channel_statistics(train.arrays[picture.name])
@@ -74,13 +94,13 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 self.widths,
                 train.outputs,
                 blocks.Pixels(mean, std, self.net_size(height, width)),
-                augment.Distort(augment.Distortion(strength=self.augment), run.seed_for("fit: augment")) if self.augment else None,
                 facts_of(train),
             )
             net.body.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] torch's stubs lack the overload
-        batch = min(self.batch, max(32, len(train) // 5))  # of few rows, steps are worth more than their precision
+        grown = resample(self.augments, train, run)
+        batch = min(self.batch, max(32, len(grown) // 5))  # of few rows, steps are worth more than their precision
         recipe = loop.Recipe(
-            steps=self.steps or default_steps(len(train), batch),
+            steps=self.steps or default_steps(len(grown), batch),
             batch=batch,
             optim=optim.Steps(lr=self.lr, matrix_lr=self.matrix_lr),
             smoothing=self.smoothing,
@@ -88,7 +108,11 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             patience=self.patience,
             precision=self.precision,
         )
-        trained = loop.train(net, train, valid, recipe, run)
+        sides, device = self.net_size(height, width) or (height, width), loop.device_of(run.device)
+        means, spreads = (torch.tensor(each, device=device).view(-1, 1, 1) for each in (mean, std))
+        frame = {picture.name: Picture(mean=means, spread=spreads, height=sides[0], width=sides[1])}
+        by_batch = augmenting(self.augments, train, run, pictures=frame, enter=net.pixels)
+        trained = loop.train(net, grown, valid, recipe, run, augment=by_batch)
         loop.calibrate(net, net.heads, valid)
         examples = valid.arrays if len(valid) else train.arrays
         return Fitted(
@@ -96,7 +120,7 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             outputs=train.outputs,
             learned=graphs.Net(net, train.outputs, examples),
             curves=trained.curves,
-            notes=trained.notes,
+            notes=(*resampling_notes(self.augments, train, grown), *trained.notes),
         )
 
     def net_size(self, height: int, width: int) -> tuple[int, int] | None:

@@ -164,7 +164,7 @@ MISTAKES = {
     ),
     "a number where text is meant": (
         "name: a\ndata: {source: 3, target: y}\n",
-        "f.yaml:2:16: `data.source` must be text or a mapping with fields from at, query, sha256, sheet, member, unreadable, "
+        "f.yaml:2:16: `data.source` must be text or a mapping with fields from at, query, sha256, sheet, member, text, unreadable, "
         "memory, got 3. Put it in quotes.",
     ),
     "an item of a list": (
@@ -190,7 +190,7 @@ MISTAKES = {
     ),
     "a misspelt word": (
         BASE + "split: {by: tmie}\n",
-        "f.yaml:3:13: `split.by` must be auto, column, group, random, stratified or time, got 'tmie'. Did you mean `time`?",
+        "f.yaml:3:13: `split.by` must be auto, blocks, column, group, random, stratified, time or walk, got 'tmie'. Did you mean `time`?",
     ),
     "inside of a mapping of names": (
         "name: a\ndata: {source: s, target: y, weight: {classes: {a: -1}}}\n",

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from numpy.typing import NDArray
 
-from fermion.data.cards import DAY, DELAY, WINDOWS, CardTransactions, window_features
+from fermion.data.cards import DAY, DELAY, FEATURES, WINDOWS, CardTransactions
+from fermion.data.features import add
 from fermion.data.samples import sample
+from fermion.data.table import Table
 
 SMALL = CardTransactions(customers=150, terminals=300, days=50, seed=3)
+
+
+def features_of(time: Any, customer: Any, terminal: Any, cents: Any, fraud: Any) -> dict[str, NDArray[Any]]:
+    columns = {"time": time, "customer_id": customer, "terminal_id": terminal, "amount": cents / 100, "is_fraud": fraud}
+    table = add(Table.of(columns), FEATURES, time="time")
+    return {name: np.asarray(table.values(name)) for name in table.names if name not in columns}
 
 
 def test_features_are_those_of_a_naive_loop() -> None:
@@ -19,7 +30,7 @@ def test_features_are_those_of_a_naive_loop() -> None:
     customer, terminal = customer % 12, terminal % 9
     time[100:110] = time[100]  # ties
     fraud = rng.random(len(time)) < 0.2
-    got = window_features(time, customer, terminal, cents, fraud)
+    got = features_of(time, customer, terminal, cents, fraud)
     for row in range(len(time)):
         for days in WINDOWS:
             mine = [i for i in range(row + 1) if customer[i] == customer[row] and time[row] - days * DAY < time[i]]
@@ -34,9 +45,9 @@ def test_features_are_those_of_a_naive_loop() -> None:
 def test_what_comes_later_changes_nothing() -> None:
     stream = SMALL.payments()
     arrays = (stream["time"], stream["customer"], stream["terminal"], stream["cents"], stream["scenario"] > 0)
-    whole = window_features(*arrays)
+    whole = features_of(*arrays)
     for cut in (1, 777, len(arrays[0]) // 2):
-        part = window_features(*(array[:cut] for array in arrays))
+        part = features_of(*(array[:cut] for array in arrays))
         for name, values in part.items():
             np.testing.assert_array_equal(values, whole[name][:cut])
 
@@ -46,8 +57,8 @@ def test_labels_younger_than_the_delay_change_nothing() -> None:
     time, fraud = stream["time"], stream["scenario"] > 0
     other = np.where(time > time[-1] - DELAY * DAY, ~fraud, fraud)
     rest = (time, stream["customer"], stream["terminal"], stream["cents"])
-    for name, values in window_features(*rest, fraud).items():
-        np.testing.assert_array_equal(values, window_features(*rest, other)[name])
+    for name, values in features_of(*rest, fraud).items():
+        np.testing.assert_array_equal(values, features_of(*rest, other)[name])
 
 
 def test_the_world_is_the_handbooks() -> None:
@@ -80,6 +91,17 @@ def test_the_table() -> None:
     assert [moment.weekday() >= 5 for moment in moments] == weekend.tolist()
     assert [moment.hour <= 6 for moment in moments] == night.tolist()
     assert min(moments).date() == dt.date(2018, 4, 1)
+
+
+def test_the_features_are_the_declared_ones_and_can_be_left_out() -> None:
+    raw = CardTransactions(customers=150, terminals=300, days=50, seed=3, features=False, scenario=True).table()
+    assert raw.names == (*SMALL.table().names[:7], "is_fraud", "scenario")
+    made = add(raw.drop(["scenario"]), FEATURES, time="time").select(SMALL.table().names)
+    assert made.fingerprint == SMALL.table().fingerprint
+    types = made.frame.schema
+    assert all(types[f"{whose}_count_{days}d"] == pl.Int64 for whose in ("customer", "terminal") for days in WINDOWS)
+    assert made.frame.null_count().transpose().to_series().sum() == 0
+    assert "amount" in sample("sample://card-transactions?customers=60&terminals=200&days=9&features=false").names
 
 
 def test_same_seed_same_table_and_options() -> None:

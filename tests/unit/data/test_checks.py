@@ -16,7 +16,9 @@ N = 100
 CODES = np.array(([0] * 7 + [1] + [2] * 2) * (N // 10), dtype=np.int8)
 
 
-def found(columns: dict[str, Any], y: Any, *, classes: bool = True, accept: tuple[str, ...] = (), codes: Any = CODES) -> dict[str, Finding]:
+def found(
+    columns: dict[str, Any] | Table, y: Any, *, classes: bool = True, accept: tuple[str, ...] = (), codes: Any = CODES
+) -> dict[str, Finding]:
     table = columns if isinstance(columns, Table) else Table.of({"x": np.random.default_rng(0).normal(size=len(codes))} | columns)
     marks = Marks(codes=np.asarray(codes, dtype=np.int8), by="random")
     findings = check(table.with_column("y", y), targets=("y",), marks=marks, classification={"y": classes}, accept=accept)

@@ -37,7 +37,7 @@ def net() -> Net:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = ConvNet(
-            "image.pixels", 3, (4, 6, 8), (KIND, SIZE), Pixels([0.5] * 3, [0.2] * 3, (16, 12)), None, Facts([0.0] * 2, [1.0] * 2, [4])
+            "image.pixels", 3, (4, 6, 8), (KIND, SIZE), Pixels([0.5] * 3, [0.2] * 3, (16, 12)), Facts([0.0] * 2, [1.0] * 2, [4])
         )
         for part in module.modules():
             if isinstance(part, nn.BatchNorm2d):

@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fermion.columns.infer import infer
+from fermion.columns.output import Value
+from fermion.core.declared import Feature
 from fermion.core.run import Run
 from fermion.research import importance
 from fermion.research.importance import importances
@@ -72,3 +75,23 @@ def test_a_large_part_is_sampled_so_that_a_rare_class_stays_and_the_metric_too(b
     binary.model.batches.clear()
     importances(binary.model, part, {}, Run(seed=1))
     assert max(binary.model.batches) == 120
+
+
+def test_a_derived_number_moves_with_its_sources() -> None:
+    """A model that sees only paid / billed: both columns matter, the third does not, and the ratio itself is no column."""
+    rng = np.random.default_rng(0)
+    batch = {"paid": rng.uniform(0, 100, 400), "billed": rng.uniform(50, 100, 400), "other": rng.normal(size=400)}
+    schema = infer(batch, {}, features=[Feature(ratio=("paid", "billed"))]).schema.fit(batch)
+    output = Value(target="share", array="share")
+    arrays = schema.encode(batch)
+
+    class Share:
+        def run(self, arrays: Any) -> Any:
+            return {"share": arrays["numbers"][:, 3]}
+
+    truth = {"share": batch["paid"] / batch["billed"]}
+    found, _ = importances(Share(), Encoded(schema=schema, outputs=(output,), arrays=arrays, targets=truth), {}, Run(seed=1))
+    drops = {one.column: one.drop for one in found["share"]}
+    assert set(drops) == {"paid", "billed", "other"}
+    assert drops["paid"] > drops["billed"] > 0.01
+    assert drops["other"] == 0

@@ -1,0 +1,53 @@
+"""A row as JSON can carry it, for people who look at it: on a terminal, a page, or in Label Studio."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from fermion.data.table import Table
+from fermion.measure.png import data_uri
+
+
+def shown_row(table: Table, row: int, hidden: Collection[str] = ()) -> dict[str, Any]:
+    """The values of one row but those of hidden columns; pictures as data URIs, times in ISO 8601, paths as they are.
+
+    >>> shown_row(Table.of({"x": [1.5], "name": ["Ada"]}), 0, hidden=["name"])
+    {'x': 1.5}
+    """
+    import polars as pl
+
+    shown: dict[str, Any] = {}
+    for name in table.names:
+        if name in hidden:
+            continue
+        series = table.series(name)
+        value: Any = series[row]
+        if isinstance(series.dtype, pl.Array) and value is not None:
+            shown[name] = _array(value.to_numpy())
+        else:
+            shown[name] = _plain(value)
+    return shown
+
+
+def _array(values: np.ndarray[Any, Any]) -> Any:
+    """A picture as a data URI, any other array as nested lists."""
+    return (
+        data_uri(values) if values.dtype == np.uint8 and (values.ndim == 2 or values.shape[2:] in ((1,), (3,), (4,))) else values.tolist()
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        known = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+        return data_uri(value) if value.startswith(known) else base64.b64encode(value).decode()
+    if isinstance(value, datetime.date | datetime.datetime | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta | decimal.Decimal):
+        return str(value)
+    return None if isinstance(value, float) and value != value else value
