@@ -78,7 +78,7 @@ class Evaluate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Checks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Findings that may stop a fit; a kind named in `accept` is reported and does not stop it."""
 
-    accept: Annotated[tuple[str, ...], Meta(description="Kinds of findings that do not stop a fit.")] = ()
+    accept: Annotated[tuple[str, ...], Meta(description="Findings that do not stop a fit: kinds, or `kind:column`.")] = ()
 
 
 class Serve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,7 @@ def clean(
     ignore: Sequence[str] = (),
     targets: Sequence[str] = (),
     more: dict[int, str] | None = None,
+    private: Collection[str] = (),
     seed: int = 0,
 ) -> Cleaned:
     """Carry out a plan on the training part. Validation and test stay as they are: they are what the service will meet.
@@ -70,6 +71,7 @@ def clean(
         ignore: columns that the model does not see; duplicates and outliers do not look at them.
         targets: the target columns; outliers do not look at them.
         more: rows that break an expectation with `then: aside`, with the reason.
+        private: columns whose values stand in no reason.
         seed: of the isolation forest.
 
     Raises:
@@ -92,7 +94,7 @@ def clean(
     if plan.duplicates == "near":
         take("near duplicates", _nearly(features, np.flatnonzero(codes == TRAIN), plan.similarity))
     for one in plan.outliers:
-        take(f"outliers: {one.by}", _far(features, np.flatnonzero(codes == TRAIN), one, targets, seed))
+        take(f"outliers: {one.by}", _far(features, np.flatnonzero(codes == TRAIN), one, targets, private, seed))
     if taken and not (codes == TRAIN).any():
         given = Told(f"none of {int((marks.codes == TRAIN).sum()):,}")
         raise DataError("data.clean", rule="a plan that leaves rows to learn from", given=given, remedy="Take its limits back.")
@@ -156,7 +158,9 @@ def _nearly(table: Table, rows: NDArray[np.int64], similarity: float) -> Iterato
         yield int(rows[place]), f"is {alike:.0%} like row {rows[earlier]}"
 
 
-def _far(table: Table, rows: NDArray[np.int64], plan: Outliers, targets: Sequence[str], seed: int) -> Iterator[tuple[int, str]]:
+def _far(
+    table: Table, rows: NDArray[np.int64], plan: Outliers, targets: Sequence[str], private: Collection[str], seed: int
+) -> Iterator[tuple[int, str]]:
     limit = LIMITS[plan.by] if plan.limit is None else plan.limit
     names = _numeric(table, plan, targets)
     if plan.by == "isolation":
@@ -177,7 +181,8 @@ def _far(table: Table, rows: NDArray[np.int64], plan: Outliers, targets: Sequenc
         if not low < high:  # half of the values are one value: nothing to measure a distance by
             continue
         for place in np.flatnonzero((x_N < low) | (x_N > high)):
-            yield int(rows[place]), f"`{name}` is {x_N[place]:.6g}, outside {low:.6g} to {high:.6g}"
+            told = "is far from the others" if name in private else f"is {x_N[place]:.6g}, outside {low:.6g} to {high:.6g}"
+            yield int(rows[place]), f"`{name}` {told}"
 
 
 def _isolated(table: Table, rows: NDArray[np.int64], names: Sequence[str], share: float, seed: int) -> Iterator[tuple[int, str]]:

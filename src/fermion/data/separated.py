@@ -193,14 +193,19 @@ def _types(text: Text, as_text: Sequence[str]) -> dict[str, Any]:
     head = sniffed(data, dates=False)
     kinds: dict[str, Any] = dict(head.schema)
     texts = [name for name, kind in kinds.items() if kind == pl.String and name not in as_text]
-    if texts:
-        first = sniffed(_head(text, 100)[0], dates=True, columns=texts)
-        dated = [name for name in texts if first.schema[name].is_temporal() or first[name].null_count() == first.height]
-        if dated:
-            kinds |= dict(sniffed(data, dates=True, columns=dated).schema)
-    empty = [] if whole else [name for name in texts if head[name].null_count() == head.height]
-    if empty:
-        kinds |= dict(sniffed(text.path, dates=True, columns=empty).schema)
+
+    def dated(rows: bytes | Path, name: str) -> Any:
+        try:
+            return sniffed(rows, dates=True, columns=[name]).schema[name]
+        except pl.exceptions.PolarsError:
+            return pl.String()  # each is a date in some form, but not all in one
+
+    first = _head(text, 100)[0] if texts else b""
+    for name in texts:
+        if head[name].head(100).null_count() == min(100, head.height) or dated(first, name).is_temporal():
+            kinds[name] = dated(data, name)
+        if not whole and head[name].null_count() == head.height:
+            kinds[name] = dated(text.path, name)
     return {name: pl.String if kinds[name] == pl.Time else kinds[name] for name in text.header}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
+from fermion.columns.features import check
 from fermion.columns.infer import declare
 from fermion.columns.repair import Repaired
 from fermion.core.declared import Data, Join
@@ -17,7 +18,7 @@ from fermion.core.spec import Spec, document
 from fermion.data import features, joins, sources
 from fermion.data.reading import Aside
 from fermion.data.table import Table
-from fermion.practice.preparation import labelled, time_of
+from fermion.practice.preparation import labelled, targets_of, time_of
 
 LOOKED = 5_000  # values that tell what a column is
 
@@ -65,6 +66,7 @@ def shaped(table: Table, spec: Spec, read: Callable[[str], Table], where: str = 
     if time is None:
         remedy = "Name the column that says when a row happened: data.time."
         raise SpecError("data.features", rule="with a column of time", given=Told("none"), remedy=remedy, where=where)
+    check(timed, known=table.names, targets=targets_of(data), where=where)
     return features.add(table, timed, time=time)
 
 

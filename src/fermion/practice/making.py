@@ -116,7 +116,16 @@ def tidy(table: Table, marks: Marks, spec: Spec, run: Run) -> Cleaned:
     targets = targets_of(spec.data)
     broken = aside(table, spec.data.expect)
     unseen = [*set_aside(spec, table), *made_of(spec.data)]
-    return clean(table, marks, spec.data.clean, ignore=unseen, targets=targets, more=broken, seed=run.seed_for("clean"))
+    return clean(
+        table,
+        marks,
+        spec.data.clean,
+        ignore=unseen,
+        targets=targets,
+        more=broken,
+        private=private_of(spec.data),
+        seed=run.seed_for("clean"),
+    )
 
 
 def look(table: Table, marks: Marks, spec: Spec, *, training: str = "") -> list[Finding]:

@@ -70,6 +70,12 @@ def test_limits_are_learned_from_the_training_part_alone() -> None:
     assert clean(Table.of({"x": other_N}), part, Clean(outliers=(Outliers(),))).aside == first.aside
 
 
+def test_private_values_stand_in_no_reason() -> None:
+    table = Table.of({"pay": [*np.linspace(1, 2, 200).tolist(), 987654.0]})
+    (one,) = clean(table, all_train(201), Clean(outliers=(Outliers(),)), private=["pay"]).aside
+    assert one.reason == "`pay` is far from the others"
+
+
 def test_a_column_that_is_mostly_one_value_has_no_outliers() -> None:
     table = Table.of({"x": [0.0] * 90 + list(range(10))})
     assert clean(table, all_train(100), Clean(outliers=(Outliers(), Outliers(by="robust_z")))).aside == ()

@@ -116,3 +116,10 @@ def test_windows_lines_and_blank_ends(tmp_path: Path) -> None:
     for end in (b"", b"\r\n", b"\r\n\r\n", b"\r\n\r\n\r\n"):
         rows, aside, _ = tolerant(tmp_path, b"\xef\xbb\xbfa,b\r\n1,\r\n2,y" + end)
         assert (rows, aside) == ([{"a": 1, "b": None}, {"a": 2, "b": "y"}], [])
+
+
+def test_dates_of_two_forms_are_texts(tmp_path: Path) -> None:
+    """Which a repair can read (`repair: {dates: [...]}`); one form alone is read as dates."""
+    (tmp_path / "a.csv").write_text("one,two\n2024-01-01,02.03.2024\n2024-01-02,2024-03-04\n" + "2024-01-03,2024-03-05\n" * 200)
+    table = read("a.csv", folder=tmp_path)
+    assert table.frame.schema == {"one": pl.Date, "two": pl.String}
