@@ -13,7 +13,8 @@ import msgspec
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
 from fermion.core.lazy import load
 from fermion.data.reading import Reading, digest_of, unpack
-from fermion.data.separated import encoding_error, first_line, read_separated, shown
+from fermion.data.records import encoding_error, first_line, shown
+from fermion.data.separated import read_separated
 
 if TYPE_CHECKING:
     import polars as pl
