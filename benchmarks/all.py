@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = [["import/run.py"], ["serving/run.py"], ["training/run.py"], ["quality/digits.py"], ["quality/mnist.py"], ["fraud/run.py"]]
+DATA = ("reading", "pipeline_speed", "profiling", "features", "splits", "larger", "leaks", "duplicates", "near_texts", "damage", "personal")
+SCRIPTS = [
+    *(["import/run.py"], ["serving/run.py"], ["training/run.py"], ["quality/digits.py"], ["quality/mnist.py"], ["fraud/run.py"]),
+    *([f"data/{name}.py"] for name in (*DATA, "labels", "augment", "augment_ablation", "credit")),
+]
 
 
 def main() -> None:
