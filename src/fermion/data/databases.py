@@ -109,9 +109,7 @@ def _alchemy(scheme: str, at: str, query: str, folder: Path) -> Iterator[pl.Data
 
     alchemy: Any = load("sqlalchemy", extra="data")
     if scheme == "sqlite":
-        path = (
-            (folder / Path(unquote(urlsplit(at).path).removeprefix("/"))).absolute() if not at.startswith("sqlite:////") else Path(at[10:])
-        )
+        path = (folder / Path(unquote(urlsplit(at).path).removeprefix("/"))).absolute()  # an absolute one begins with a second slash
         if not path.is_file():
             raise DataError("data.source", rule="a SQLite file that exists", given=str(path), remedy="sqlite:///file.db is relative to "
                             "the project file, sqlite:////folder/file.db absolute.", where=public(at))  # fmt: skip

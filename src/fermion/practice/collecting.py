@@ -129,6 +129,20 @@ def _told(bad: ValueRejected, name: str, hidden: bool) -> DataError:
     return DataError(f"the column `{name}`", rule=bad.rule, given=Told(given), remedy=remedy, where=bad.where)
 
 
+def published(spec: Spec) -> Spec:
+    """The same project without the passwords and tokens that an address may hold: what reports, bundles and run records show.
+
+    >>> from fermion.core.spec import read
+    >>> published(read({"name": "a", "data": {"source": "mysql://ann:s3cret@db/shop", "target": "y"}})).data.source
+    'mysql://ann:***@db/shop'
+    """
+    data = spec.data
+    at = sources.public(data.origin)
+    source = at if isinstance(data.source, str) else structs.replace(data.source, at=at)
+    others = tuple(structs.replace(one, source=sources.public(one.source)) for one in data.joins)
+    return structs.replace(spec, data=structs.replace(data, source=source, joins=others))
+
+
 def depends(spec: Spec, stamp: Callable[[str | Any], Any]) -> list[Any]:
     """Everything that `collect` depends on, as the cache can encode it."""
     data: Data = spec.data

@@ -35,6 +35,7 @@ class Trained:
 
     def __init__(self, spec: Spec, table: Table, marks: Marks, product: Product, findings: list[Finding], run: Run) -> None:
         self.spec, self.product, self.findings = spec, product, findings
+        self._shown = collecting.published(spec)
         self._table, self._marks, self._run = table, marks, run
         self._report: Report | None = None
 
@@ -54,7 +55,7 @@ class Trained:
     def evaluate(self) -> Report:
         """Metrics with intervals beside the baseline's, on the rows that were held out for the test; done once."""
         if self._report is None:
-            self._report = score(self._table, self._marks, self.product, self.findings, self.spec, self._run)
+            self._report = score(self._table, self._marks, self.product, self.findings, self._shown, self._run)
         return self._report
 
     def save(self, path: str | Path) -> Bundle:
@@ -65,7 +66,7 @@ class Trained:
         """
         report, path = self.evaluate(), Path(path)
         data = {"fingerprint": self._table.fingerprint, "rows": self._marks.sizes}
-        manifest = making.manifest_of(self.spec, self.product, decisions=report.decisions, metrics=report.metrics, data=data, code=None)
+        manifest = making.manifest_of(self._shown, self.product, decisions=report.decisions, metrics=report.metrics, data=data, code=None)
         profile = msgspec.json.encode(self.product.profile)
         if path.suffix != ".zip":
             return bundles.write(path.absolute(), manifest, graphs=self.product.graphs, golden=self.product.golden, profile=profile)

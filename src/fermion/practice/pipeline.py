@@ -105,6 +105,7 @@ class Pipeline:
 
     def __init__(self, project: Project, run: Run, *, fresh: bool = False) -> None:
         self.project, self.spec, self.run = project, project.spec, run
+        self.shown = collecting.published(project.spec)
         self.events: list[Event] = []
         run.listeners.append(self.events.append)
         self.stages = Stages(None if fresh else project.state / "cache", run)
@@ -153,7 +154,7 @@ class Pipeline:
             "evaluate",
             Report,
             of_evaluate,
-            lambda: score(self.table(), marks, product, findings, spec, self.run),
+            lambda: score(self.table(), marks, product, findings, self.shown, self.run),
             keep=lambda: not product.stopped,
         )
         page = stages.stage(
@@ -249,7 +250,7 @@ class Pipeline:
         rows = {part: len(numbers) for part, numbers in parts(marks).items()}
         data = {"source": sources.public(self.spec.data.origin.at), "fingerprint": read.fingerprint, "rows": rows}
         code = making.commit_of(self.project.folder)
-        manifest = making.manifest_of(self.spec, product, decisions=report.decisions, metrics=report.metrics, data=data, code=code)
+        manifest = making.manifest_of(self.shown, product, decisions=report.decisions, metrics=report.metrics, data=data, code=code)
         profile = msgspec.json.encode(product.profile)
         return bundles.write(self.project.bundle_folder, manifest, graphs=product.graphs, golden=product.golden, profile=profile)
 
@@ -285,7 +286,7 @@ class Pipeline:
             seconds=round(self.run.seconds, 3),
             stages=self.stages.times,
             stopped=product.stopped,
-            spec=document(self.spec),
+            spec=document(self.shown),
             checks=tuple(verified or ()),
             notes=report.notes,
             error=error,
