@@ -1,10 +1,14 @@
-"""Pictures augmented per second: whole batches against one picture at a time, one thread, in one run.
+"""Pictures augmented per second: whole batches against one picture at a time, one thread, taking turns in one run.
 
-    python benchmarks/data/augment.py [--batches 256 512] [--repeats 5] [--out benchmarks/data/augment.json]
+    taskset -c 1 python benchmarks/data/augment.py [--batches 256 512] [--rounds 9] [--out benchmarks/data/augment.json]
 
 Every way starts from the same bytes (B, H, W, C) and ends with the same standardised floats (B, C, H, W). The two loops are what one
 writes without a library for it: tensors picture by picture, as torchvision's transforms do it, and Pillow picture by picture. The
 loops draw their parameters with Python's `random`, which costs less per picture than anything else there.
+
+What is told is the processor time of the thread, as other programs stretch the time on the clock, and the median over rounds of the ratio
+within a round. The C library keeps freed memory up to the size of the largest block ever freed; in training those are the activations of
+the net, so the run starts with such a block for all ways.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import argparse
 import json
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -263,25 +268,29 @@ def equal(channel: Tensor) -> Tensor:
     return ((up_to - least) / (level.numel() - least).clamp(min=1)).clamp(0, 1)[level]
 
 
-def seconds(augment: Callable[[NDArray[np.uint8]], Tensor], bytes_BHWC: NDArray[np.uint8], repeats: int) -> float:
-    """The least time of one call, after one that warms up."""
-    augment(bytes_BHWC)
-    times: list[float] = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        augment(bytes_BHWC)
-        times.append(time.perf_counter() - began)
-    return min(times)
+def shares(ways: dict[str, Callable[[NDArray[np.uint8]], Tensor]], bytes_BHWC: NDArray[np.uint8], rounds: int) -> dict[str, list[float]]:
+    """Seconds of this thread per call of each way, round by round: the ways take turns, the first three times in a turn."""
+    spent: dict[str, list[float]] = {way: [] for way in ways}
+    for number in range(rounds + 1):  # the first warms up
+        for way, augment in ways.items():
+            calls = 3 if way == "batched" else 1
+            began = time.thread_time()
+            for _ in range(calls):
+                augment(bytes_BHWC)
+            if number:
+                spent[way].append((time.thread_time() - began) / calls)
+    return spent
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=[256, 512])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--lists", nargs="+", choices=LISTS, default=[*LISTS])
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    torch.empty(31 * 2**18)  # 31 MiB: more would go back to the system each time
     results: list[dict[str, Any]] = []
     print(f"{'parts':36}{'pictures':>14}{'batched':>12}{'tensors':>12}{'Pillow':>12}{'times':>8}{'times':>8}   (microseconds a picture)")
     for size, channels in ((32, 3), (28, 1)):
@@ -290,12 +299,14 @@ def main() -> None:
             for name in options.lists:
                 given = LISTS[name]
                 ways = {"batched": Batched(given, channels, size), "tensors": TensorLoop(given), "pillow": PillowLoop(given)}
-                spent: dict[str, float] = {}
-                for way, augment in ways.items():
-                    spent[way] = seconds(augment, bytes_BHWC, options.repeats) / count * 1e6
+                rounds = shares(ways, bytes_BHWC, options.rounds)
+                spent = {way: statistics.median(each) / count * 1e6 for way, each in rounds.items()}
                 shape = f"{size}x{size}x{channels}"
                 row: dict[str, Any] = {"parts": name, "batch": count, "picture": shape, "microseconds": spent}
-                row |= {f"times_{way}": spent[way] / spent["batched"] for way in ("tensors", "pillow")}
+                for way in ("tensors", "pillow"):
+                    ratios = [loop / batched for loop, batched in zip(rounds[way], rounds["batched"], strict=True)]
+                    row[f"times_{way}"] = statistics.median(ratios)
+                    row[f"times_{way}_range"] = [min(ratios), max(ratios)]
                 results.append(row)
                 told = "".join(f"{spent[way]:12.1f}" for way in ways)
                 print(

@@ -1,6 +1,6 @@
 """What augmentation gains on real data, or that it gains nothing: the same model with and without it, on the same rows.
 
-    FERMION_DATA=/path/to/data python benchmarks/data/augment_ablation.py [--only gtsrb32 ...] [--seeds 3] [--steps 400] [--folds 5]
+    FERMION_DATA=/path/to/data python benchmarks/data/augment_ablation.py [--only gtsrb32 ...] [--seeds 3] [--steps 300] [--folds 5]
 
 Pictures (gtsrb32): the default `cnn`, one fifth of the physical signs as validation part, the official test part measured; the interval of
 a difference is a bootstrap over seeds and test pictures. Tables: stratified folds, a tenth of each training part as validation part,
@@ -210,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=["gtsrb32", *READERS], default=["gtsrb32", *READERS])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()

@@ -64,18 +64,18 @@ def fermion(path: Path) -> dict[str, float]:
     """What a run does before a model is fitted."""
     import numpy as np
 
-    from fermion.columns.category import Category
-    from fermion.columns.number import Number
-    from fermion.columns.schema import Schema
-    from fermion.core.sections import Split
+    from fermion.core.sections import Data, Split
+    from fermion.core.spec import Spec
     from fermion.data.checks import check
     from fermion.data.profile import profile
     from fermion.data.profile_page import html
     from fermion.data.sources import read
     from fermion.data.split import split
     from fermion.data.table import Table
+    from fermion.practice.preparation import encode, learn, parts
 
     profile(Table.of({"a": [1.0, 2.0], "b": ["x", "y"]}))  # imports are not what is timed
+    spec = Spec(name="speed", data=Data(source=str(path), target="target"))
     laps = _Laps()
     table = read(str(path), folder=path.parent)
     laps.end("read")
@@ -88,13 +88,11 @@ def fermion(path: Path) -> dict[str, float]:
     laps.end("profile")
     html(seen)
     laps.end("page")
-    names = [name for name in table.names if name != "target"]
-    schema = Schema.of({name: Number() if name.startswith("number") else Category() for name in names})
-    schema = schema.fit(table.part(marks.train, names))
+    learnt = learn(table, marks, spec)
     laps.end("fit columns")
-    encoded = [table.encode(field.column, field.name) for field in schema.fields]
+    encoded = [encode(table, learnt.schema, learnt.outputs, rows=rows) for rows in parts(marks).values()]
     laps.end("encode")
-    assert len(encoded) == len(names)
+    assert sum(map(len, encoded)) == len(table)
     return laps.seconds
 
 

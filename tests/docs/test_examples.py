@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,17 @@ def test_python_blocks(page: Path, tmp_path: Path) -> None:
     program = "\n".join(blocks(page, "python"))
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", ["data.md", "project-file.md"])
+def test_yaml_blocks_are_parts_of_project_files(page: str) -> None:
+    """Every field of every example is there, and takes what is shown."""
+    from fermion.core import spec, yaml12
+
+    for block in blocks(ROOT / "docs" / page, "yaml"):
+        shown: Any = yaml12.parse(block, file=page).value
+        if shown is not None:  # a comment for editors
+            spec.read({"name": "shown", **shown, "data": {"source": "rows.csv", "target": "y", **shown.get("data", {})}})
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=lambda page: page.name)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "docs" / name for name in ("index.md", "extending.md")]
+PAGES = [ROOT / "docs" / name for name in ("index.md", "extending.md", "data.md")]
 FENCE = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -21,6 +21,7 @@ class Journey:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.printed = ""
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -28,7 +29,9 @@ class Journey:
         }
 
     def step(self, kind: str, title: str | None, body: str) -> None:
-        if title is not None:
+        if title == "output":
+            self.has_printed(body)
+        elif title is not None:
             (self.folder / title).write_text(body, encoding="utf-8")
             if Path(title).match("test_*.py"):
                 self.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", title])
@@ -37,8 +40,15 @@ class Journey:
         elif kind == "python" and not body.startswith("# not run:"):
             self.run([sys.executable, "-c", body])
         elif kind == "shell":
-            for line in body.splitlines():
-                self.run(["bash", "-c", line])
+            self.printed = "\n".join(self.run(["bash", "-c", line]) for line in body.splitlines())
+
+    def has_printed(self, body: str) -> None:
+        """What a page shows was printed by the commands before it, in this order; a line `...` stands for more. Spaces are not compared."""
+        rest = " ".join(self.printed.split())
+        for part in re.split(r"^\.\.\.$", body, flags=re.MULTILINE):
+            shown = " ".join(part.split())
+            assert shown in rest, f"{shown}\n\nis not in\n\n{self.printed}"
+            rest = rest.partition(shown)[2]
 
     def install(self, project: str) -> None:
         """Entry points as pip leaves them; the modules lie in the folder."""
@@ -53,9 +63,10 @@ class Journey:
         modules = {place.partition(":")[0] for parts in declared["entry-points"].values() for place in parts.values()}
         (info / "top_level.txt").write_text("\n".join(sorted(modules)) + "\n")
 
-    def run(self, command: list[str]) -> None:
+    def run(self, command: list[str]) -> str:
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=240)
         assert done.returncode == 0, f"{' '.join(command)[:500]}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,12 +12,49 @@ from typing import Any
 
 import pytest
 
+from fermion.app.cli import VERBS
+
 RUN = ["run", "task", "bundle", "bundle_id", "report", "metrics", "seconds", "stages", "stopped", "name", "spec", "checks", "notes"]
 STAGES = ["data", "split", "clean", "checks", "fit", "evaluate", "report", "bundle", "verify", "register"]
 SCORE = ["value", "low", "high", "baseline"]
 FINDING = ["kind", "column", "severity", "score", "rows", "message", "remedy"]
 CHECK = ["name", "ok", "detail"]
 CHECKS = ["manifest", "files", "needs", "graphs", "golden rows", "profile", "signature", "http"]
+PROFILE = [
+    "rows",
+    "bytes",
+    "sample",
+    "error",
+    "columns",
+    "missing_together",
+    "pearson",
+    "cramer",
+    "balances",
+    "parts",
+    "shifts",
+    "findings",
+]
+PROFILE += ["personal", "page"]
+DESCRIBED = ["name", "type", "kind", "rows", "missing", "distinct", "counted", "constant", "private", "numbers", "texts", "top", "time"]
+DESCRIBED += ["information"]
+PLAN = ["data", "steps", "rows", "written"]
+CLEAN = ["rows", "aside", "examples", "repaired"]
+STEP = ["what", "column", "rows", "examples", "notes"]
+PRIVATE = ["personal", "marked", "anonymity"]
+PERSONAL = ["column", "kind", "share", "score", "how", "proposal", "line"]
+ANONYMITY = ["quasi", "k", "rows", "groups", "reached", "share", "sizes", "unique", "diversity", "steps", "holds", "lines"]
+PROGRESS = ["waiting", "decided", "by", "agreement"]
+LABEL_ERRORS = ["target", "classes", "rows", "labelled", "estimated", "share", "found", "reviewed", "confused", "items"]
+LABEL_NEXT = ["target", "strategy", "classes", "items", *PROGRESS]
+LABEL_SET = ["item", "label", "by", "at", "source", "target", "waiting", "decided", "agreement"]
+LABEL_EXPORT = ["target", "output", "labels"]
+LABEL_IMPORT = ["target", "tasks", "taken", "unchanged", "aside", "reasons", *PROGRESS]
+ITEM = ["item", "row", "score", "reason", "label", "suggestion", "data"]
+VERSION = ["snapshot", "made", "rows", "columns", "source", "parents", "fingerprint"]
+SHOWN = ["snapshot", "rows", "columns", "fingerprint", "source", "made", "query", "plan", "parents", "code", "format"]
+DIFF = ["rows", "key", "added_columns", "removed_columns", "columns", "added", "removed", "changed", "added_rows", "removed_rows", "plan"]
+CHANGED = ["name", "types", "same", "moved", "missing", "rows", "examples"]
+RESTORED = ["snapshot", "output", "rows", "fingerprint"]
 ERROR = ["code", "message", "where", "remedy"]
 
 
@@ -186,6 +223,101 @@ def test_init(tmp_path: Path) -> None:
     assert (tmp_path / made["project"]).is_file()
 
 
+@pytest.fixture(scope="module")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose file has prices as text, an address per row, and rows that stand twice."""
+    folder = tmp_path_factory.mktemp("messy")
+    rows = ["price,city,mail,bought"]
+    for row in range(200):
+        bought = (row * 7) % 10 < 5
+        rows.append(f'"{1 + row % 3},{row:03}.50",{["rome", "oslo"][row % 2]},p{row}@example.org,{["no", "yes"][bought]}')
+    (folder / "rows.csv").write_text("\n".join([*rows, *rows[1:4]]) + "\n")
+    (folder / "fermion.yaml").write_text("name: shop\ndata: {source: rows.csv, target: bought}\nmodel: linear\n")
+    return folder
+
+
+def test_data_profile(messy: Path) -> None:
+    found = fermion(messy, "data", "profile")
+    exactly(found, PROFILE)
+    for column in found["columns"]:
+        exactly(column, DESCRIBED)
+    assert (messy / found["page"]).is_file() or Path(found["page"]).is_file()
+    exactly(fermion(messy, "data", "profile", "rows.csv", "--output", "page.html"), PROFILE)
+
+
+def test_data_private(messy: Path) -> None:
+    found = fermion(messy, "data", "private", "data.privacy={quasi: [city]}", code=1)
+    exactly(found, PRIVATE)
+    assert [one["column"] for one in found["personal"]] == ["mail"]
+    exactly(found["personal"][0], PERSONAL)
+    exactly(found["anonymity"], ANONYMITY)
+    guarded = fermion(messy, "data", "private", "data.columns={mail: {private: drop}}")
+    assert guarded == {"personal": [], "marked": {"mail": "drop"}, "anonymity": None}
+
+
+def test_data_clean(messy: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(messy, tmp_path / "copy")
+    found = fermion(tmp_path / "copy", "data", "clean", "--suggest")
+    exactly(found, PLAN)
+    assert found["data"]["columns"]["price"] == {"type": "number", "repair": {"thousands": ","}}
+    assert found["written"] is None
+    for step in found["steps"]:
+        exactly(step, STEP)
+    written = fermion(tmp_path / "copy", "data", "clean", "--suggest", "--write")
+    assert Path(written["written"]).name == "fermion.yaml"
+    cleaned = fermion(tmp_path / "copy", "data", "clean")
+    exactly(cleaned, CLEAN)
+    assert cleaned["repaired"] == ["price"]
+    assert list(cleaned["examples"]) == list(cleaned["aside"])
+
+
+def test_data_label(messy: Path) -> None:
+    found = fermion(messy, "data", "label", "errors", "--folds", "2", "data.ignore=[mail]")
+    exactly(found, LABEL_ERRORS)
+    for item in found["items"]:
+        exactly(item, ITEM)
+    following = fermion(messy, "data", "label", "next", "--by", "random", "--count", "2")
+    exactly(following, LABEL_NEXT)
+    first = following["items"][0]
+    exactly(first, ITEM)
+    decided = fermion(messy, "data", "label", "set", first["item"], "yes", "--by", "ann")
+    exactly(decided, LABEL_SET)
+    assert (decided["label"], decided["by"], decided["decided"]) == ("yes", {"ann": 1}, 1)
+    assert fermion(messy, "data", "label", "export", "labels.csv") == {"target": "bought", "output": "labels.csv", "labels": 1}
+    exactly(fermion(messy, "data", "label", "export", "tasks.json"), [*LABEL_EXPORT, "tasks", "config"])
+    taken = fermion(messy, "data", "label", "import", "tasks.json")
+    exactly(taken, LABEL_IMPORT)
+    assert (taken["taken"], taken["unchanged"]) == (0, 1)
+
+
+def test_data_versions(messy: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(messy, tmp_path / "copy", ignore=shutil.ignore_patterns(".fermion"))
+    folder = tmp_path / "copy"
+    first = fermion(folder, "data", "snapshot", "--tag", "raw")
+    exactly(first, [*VERSION, "new", "tag"])
+    assert (first["new"], first["parents"], first["rows"], first["columns"]) == (True, [], 203, 4)
+    assert fermion(folder, "data", "snapshot")["new"] is False
+    listed = fermion(folder, "data", "log")
+    exactly(listed, ["snapshots"])
+    exactly(listed["snapshots"][0], [*VERSION, "tags"])
+    shown = fermion(folder, "data", "show", "raw")
+    exactly(shown, SHOWN)
+    exactly(shown["columns"][0], ["name", "type", "digest"])
+    with (folder / "rows.csv").open("a") as file:
+        file.write("9.75,rome,new@example.org,no\n")
+    changes = fermion(folder, "data", "diff", "raw")
+    exactly(changes, DIFF)
+    exactly(changes["columns"][0], CHANGED)
+    assert (changes["rows"], changes["added"], changes["removed"], changes["plan"]) == ([203, 204], 1, 0, [])
+    restored = fermion(folder, "data", "restore", "raw", "old.csv")
+    exactly(restored, RESTORED)
+    assert (restored["snapshot"], restored["rows"]) == (first["snapshot"], 203)
+
+
 def test_schema(tmp_path: Path) -> None:
     schema = fermion(tmp_path, "schema")
     assert schema["$schema"].startswith("https://json-schema.org/")
@@ -239,7 +371,28 @@ def test_the_page_shows_every_document_as_json() -> None:
         "init": [["project"]],
         "serve": [["serving"]],
         "An error": [["error"]],
+        "data profile": [PROFILE],
+        "data clean": [CLEAN, PLAN],
+        "data private": [PRIVATE],
+        "data label errors": [LABEL_ERRORS],
+        "data label next": [LABEL_NEXT],
+        "data label set": [LABEL_SET],
+        "data label export": [LABEL_EXPORT],
+        "data label import": [LABEL_IMPORT],
+        "data snapshot": [[*VERSION, "new", "tag"]],
+        "data log": [["snapshots"]],
+        "data show": [SHOWN],
+        "data diff": [DIFF],
+        "data restore": [RESTORED],
     }
+    assert {name for name in VERBS if name.startswith("data ")} <= set(keys)
+    assert list(examples["data profile"][0]["columns"][0]) == DESCRIBED
+    assert list(examples["data private"][0]["personal"][0]) == PERSONAL
+    assert list(examples["data private"][0]["anonymity"]) == ANONYMITY
+    assert list(examples["data label errors"][0]["items"][0]) == ITEM
+    assert list(examples["data log"][0]["snapshots"][0]) == [*VERSION, "tags"]
+    assert list(examples["data diff"][0]["columns"][0]) == CHANGED
+    assert list(examples["data clean"][1]["steps"][0]) == STEP
     assert list(examples["check"][0]["findings"][0]) == FINDING
     assert list(examples["An error"][0]["error"]) == ERROR
     assert [check["name"] for check in examples["verify"][0]["checks"]] == CHECKS

@@ -220,7 +220,8 @@ def _print_items(found: dict[str, Any]) -> None:
 
 
 def _progress(found: dict[str, Any]) -> str:
-    plain = {name: value for name, value in found.items() if isinstance(value, str | int | float) and name not in ("config", "path")}
+    told = {name: value for name, value in found.items() if name not in ("config", "path", "item", "label", "at", "source")}
+    plain = {name: value for name, value in told.items() if isinstance(value, str | int | float)}
     return ", ".join(f"{name} {value}" for name, value in plain.items())
 
 

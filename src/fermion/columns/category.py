@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Slot, Values, is_missing, rejected
+from fermion.columns.column import Coded, Slot, Values, is_missing, rejected
 
 MISSING, UNSEEN, FIRST = 0, 1, 2
 RULE = "text, a whole number or null"
@@ -42,11 +42,19 @@ class Category(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         return ()
 
     def fit(self, values: Values) -> Category:
-        counts = Counter(level for level in read_levels(values) if level is not None)
+        counts = Counter[str | int]()
+        if isinstance(values, Coded):
+            for level, count in zip(values.mended(read_levels), values.counts.tolist(), strict=True):
+                if level is not None:
+                    counts[level] += count
+        else:
+            counts.update(level for level in read_levels(values) if level is not None)
         ranked = sorted(counts, key=lambda level: (-counts[level], str(level), type(level).__name__))
         return Category(levels=tuple(ranked[: self.most]), most=self.most)
 
     def encode(self, values: Values) -> tuple[NDArray[np.int64]]:
+        if isinstance(values, Coded):
+            return (values.each(lambda distinct: self.encode(distinct)[0]),)
         codes: dict[str | int | None, int] = {level: code for code, level in enumerate(self.levels, FIRST)}
         codes[None] = MISSING
         return (np.fromiter((codes.get(level, UNSEEN) for level in read_levels(values)), np.int64, len(values)),)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, Self
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, Self, final, overload
 
 import msgspec
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from fermion.core import registry
 from fermion.core.errors import SpecError, ValueRejected
 
-Values = Sequence[object] | NDArray[Any]  # from JSON, or whole columns
+SOME = 4_096  # values that are made at a time
+Values = Sequence[object] | NDArray[Any]  # from JSON, or whole columns; a `Coded` where a table has many equal texts
 Arrays = dict[str, NDArray[Any]]  # names to arrays with one batch axis in common, the first
 Batch = dict[str, Any]  # names to equally long lists or arrays of values
 
@@ -73,6 +75,84 @@ class Column(Protocol):
     def plain(self, value: object) -> object:
         """A value of this column as JSON can carry it, None where it is missing: what golden rows and clients send."""
         ...
+
+
+@final
+class Coded(Sequence[object]):
+    """Many values of which few are distinct: value n is `distinct[codes[n]]`. A sequence like any other, for who does not know it.
+
+    >>> cities = Coded(["Bern", "Rome"], np.array([0, 1, 0]))
+    >>> list(cities), cities[1], cities.counts.tolist(), cities.each(lambda names: np.array([len(str(name)) for name in names])).tolist()
+    (['Bern', 'Rome', 'Bern'], 'Rome', [2, 1], [4, 4, 4])
+
+    Args:
+        distinct: (D,) the values, each of which occurs; None or NaN where missing. Two are equal where what mends texts made them so.
+        codes: (N,) whole numbers from 0 to D - 1.
+    """
+
+    def __init__(self, distinct: Values, codes: NDArray[Any]) -> None:
+        self.distinct, self.codes = distinct, codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, place: int) -> object: ...
+    @overload
+    def __getitem__(self, place: slice) -> Coded: ...
+    def __getitem__(self, place: int | slice) -> object:
+        return self.take(place) if isinstance(place, slice) else self.distinct[self.codes[place]]
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self.codes), SOME):
+            yield from map(self.distinct.__getitem__, self.codes[start : start + SOME].tolist())
+
+    @functools.cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """(D,) how often each value occurs."""
+        return np.bincount(self.codes, minlength=len(self.distinct))
+
+    def take(self, rows: NDArray[Any] | slice) -> Coded:
+        """The values of these rows, a mask or numbers, without those that do not occur in them."""
+        if isinstance(rows, slice) and rows == slice(None):
+            return self
+        part = Coded(self.distinct, self.codes[rows])
+        there_D = part.counts > 0
+        if there_D.all():
+            return part
+        places_D = (np.cumsum(there_D) - 1).astype(self.codes.dtype)
+        return Coded([self.distinct[place] for place in np.flatnonzero(there_D).tolist()], places_D[part.codes])
+
+    def each(self, step: Callable[[Values], NDArray[Any]]) -> NDArray[Any]:
+        """What `step` makes of all values, row by row, taken once for each distinct one.
+
+        Raises:
+            ValueRejected: what the step refuses, with the row in the whole.
+        """
+        return self.mended(step)[self.codes]
+
+    def mended(self, step: Callable[[Values], Any]) -> Any:
+        """(D,) what `step` makes of the distinct values.
+
+        Raises:
+            ValueRejected: what the step refuses, with the row in the whole.
+        """
+        try:
+            return step(self.distinct)
+        except ValueRejected:
+            step(list(self))  # the same again, to name the row
+            raise
+
+
+def encode_once(column: Column, values: Values) -> tuple[NDArray[Any], ...]:
+    """What a column makes of values, each distinct one encoded once where they are coded.
+
+    Raises:
+        ValueRejected: a value that the column cannot mean, with its row.
+    """
+    if not isinstance(values, Coded):
+        return column.encode(values)
+    return tuple(array[values.codes] for array in values.mended(column.encode))
 
 
 def rejected(values: Values, row: int, rule: str) -> ValueRejected:

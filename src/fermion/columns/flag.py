@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Slot, Values, is_missing, rejected
+from fermion.columns.column import Coded, Slot, Values, is_missing, rejected
 
 RULE = "true, false or null"
 
@@ -37,6 +37,8 @@ class Flag(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         return self
 
     def encode(self, values: Values) -> tuple[NDArray[np.float32]]:
+        if isinstance(values, Coded):
+            return (values.each(lambda distinct: self.encode(distinct)[0]),)
         if isinstance(values, np.ndarray) and values.dtype == np.bool_ and values.ndim == 1:
             return (values.astype(np.float32),)
         x_N = np.empty(len(values), dtype=np.float32)

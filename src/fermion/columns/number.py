@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Slot, Values, rejected
+from fermion.columns.column import Coded, Slot, Values, rejected
 
 RULE = "a finite number or null"
 
@@ -41,10 +41,11 @@ class Number(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     def fit(self, values: Values) -> Number:
         """Choose the offset: the smallest value, where that at least quarters the largest magnitude."""
         x_N = read_numbers(values)
-        present = x_N[~np.isnan(x_N)]
-        if not present.size:
+        if not x_N.size:
             return Number()
-        low, high = float(present.min()), float(present.max())
+        low, high = float(np.fmin.reduce(x_N)), float(np.fmax.reduce(x_N))  # these pass over NaN
+        if low != low:
+            return Number()
         return Number(offset=low if high - low < max(abs(low), abs(high)) / 4 else 0.0)
 
     def encode(self, values: Values) -> tuple[NDArray[np.float32]]:
@@ -65,6 +66,8 @@ class Number(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
 def read_numbers(values: Values) -> NDArray[np.float64]:
     """Numbers, None and NaN -> (N,) float64, NaN where missing. Text and truth values are not numbers: repairing types is cleaning."""
+    if isinstance(values, Coded):
+        return values.each(read_numbers)
     if not (isinstance(values, np.ndarray) and values.dtype.kind in "iuf"):
         for row, value in enumerate(values):
             if type(value) is float or value is None:

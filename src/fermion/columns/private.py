@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from fermion.columns.category import Category, read_levels
-from fermion.columns.column import Column, Slot, Values, as_column, is_missing
+from fermion.columns.column import Coded, Column, Slot, Values, as_column, is_missing
 from fermion.columns.flag import Flag
 from fermion.columns.number import Number, read_numbers
 from fermion.columns.patterns import redacted
@@ -72,12 +72,14 @@ class Hashed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict
         alone[0] = value
         return _levels(alone)[0]
 
-    def digests(self, values: Values) -> list[str | int | None]:
+    def digests(self, values: Values) -> Values:
         """(N,) the digest of each value, None where it is missing; every distinct value is hashed once.
 
         Raises:
             ValueRejected: a value is neither text nor a whole number. UsageError: the salt is not there, or another one.
         """
+        if isinstance(values, Coded):
+            return Coded(values.mended(self.digests), values.codes)
         seen: dict[str | int | None, str | None] = {None: None}
         key = self.key
         for level in set(levels := _levels(values)):
@@ -152,8 +154,10 @@ class Redacted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     def plain(self, value: object) -> object:
         return _hiding(self._inner.plain, self.redacted([value])[0])
 
-    def redacted(self, values: Values) -> list[object]:
+    def redacted(self, values: Values) -> Values:
         """(N,) the values without personal patterns; every distinct text is searched once."""
+        if isinstance(values, Coded):
+            return Coded(values.mended(self.redacted), values.codes)
         listed: list[Any] = values.tolist() if isinstance(values, np.ndarray) else list(values)
         seen: dict[str, str] = {}
         for text in {str(value) for value in listed if isinstance(value, str | int | np.integer) and not isinstance(value, bool)}:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
+import statistics
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -24,19 +26,50 @@ from fermion.core.errors import ValueRejected
 MOST = 20_000  # distinct texts that are looked at
 NEARLY_ALL = 0.95  # of the rows that a repair must be able to read
 EXAMPLES = 6
+SOME = 20  # rows with and without a unit, from which their medians tell something
 
-MISSING = frozenset({"", "na", "n/a", "n.a.", "#n/a", "nan", "null", "nil", "none", "-", "--", "?", "(null)", "<na>", "missing"})
-LEVELS = frozenset({"none", "-", "missing"})  # of a category these may be levels: no guarantor is not an unknown one
+# Words that of a category may be levels: no guarantor is not an unknown one, and that somebody did not say may tell something.
+LEVELS = frozenset(
+    {"none", "-", "missing", "unknown", "not available", "not known", "not stated", "unspecified", "unbekannt", "keine angabe", "inconnu",
+     "desconocido", "sconosciuto"}
+)  # fmt: skip
+MISSING = LEVELS | {"", "na", "n/a", "n.a.", "#n/a", "nan", "null", "nil", "--", "?", "(null)", "<na>", "k.a."}
 _TRUE = frozenset({"yes", "y", "true", "t", "on", "1", "ja", "oui", "si", "sí", "sim"})
 _FALSE = frozenset({"no", "n", "false", "f", "off", "0", "nein", "non", "não"})
 _MONEY = frozenset("$€£¥₹₽₩₺₫₪฿") | {"usd", "eur", "gbp", "chf", "jpy", "inr", "cny", "rmb", "aud", "cad", "sek", "nok", "dkk", "pln"}
+_YEAR = 365.2425  # days, of the Gregorian calendar
+_PERIODS = {
+    1.0: ("year", "yr", "annum", "y"), 4.0: ("quarter",), 12.0: ("month", "mo", "mth"), _YEAR / 7: ("week", "wk"), _YEAR: ("day",),
+}  # fmt: skip
+_EACH = {"yearly": 1.0, "annually": 1.0, "annual": 1.0, "p.a.": 1.0, "pa": 1.0, "quarterly": 4.0, "monthly": 12.0, "weekly": _YEAR / 7}
 _UNITS: dict[str, dict[str, float]] = {
     "mass": {"mg": 1e-6, "g": 1e-3, "kg": 1.0, "t": 1e3, "oz": 0.028349523125, "lb": 0.45359237, "lbs": 0.45359237},
     "length": {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, "in": 0.0254, "ft": 0.3048, "yd": 0.9144, "mi": 1609.344},
     "volume": {"ml": 1e-3, "cl": 1e-2, "dl": 0.1, "l": 1.0},
     "time": {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hours": 3600.0, "d": 86400.0, "days": 86400.0},
+    "calendar": {
+        **dict.fromkeys(("y", "yr", "yrs", "yr.", "yrs.", "year", "years"), 12.0),
+        **dict.fromkeys(("quarter", "quarters"), 3.0),
+        **dict.fromkeys(("m", "mo", "mos", "mo.", "mos.", "mth", "mths", "month", "months"), 1.0),
+        **dict.fromkeys(("w", "wk", "wks", "week", "weeks"), 84 / _YEAR),
+        **dict.fromkeys(("d", "day", "days"), 12 / _YEAR),
+    },
+    "per period": {
+        **_EACH,
+        **{
+            f"{per}{one}": counts
+            for counts, names in _PERIODS.items()
+            for one in names
+            for per in ("per ", "a ", "each ", "every ", "/", "/ ")
+        },
+    },
     "data": {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12},
 }
+# What a number may be of where its unit is not said.
+_USUAL = (
+    "g", "kg", "mg", "t", "mm", "cm", "m", "km", "ml", "l", "s", "min", "h", "days", "months", "years", "yearly", "monthly", "weekly",
+)  # fmt: skip
+_CODE = re.compile(r"([^\W\d_]{1,4})[-_ ]?\d{3,}[^\W_]*")
 _PARTS = re.compile(
     r"\s*([^\d\s+.,'’_\u2212-]*)\s*([+\u2212-]?)\s*([^\d\s+.,'’_\u2212-]*)\s*([\d.,'’_ \u00a0\u202f]*\d[.,]?(?:[eE][+-]?\d+)?)\s*(\D*?)\s*"
 )
@@ -101,6 +134,8 @@ def _number(rest: Mapping[str, int], gone: Mapping[str, int]) -> Proposal | None
     codes = sum(times for text, times in rest.items() if re.fullmatch(r"0\d+", text.strip()))
     if codes > 0.01 * rows:  # 00123 is a code, whose zeros say something
         return None
+    if _codes(rest):
+        return None
     strip, units, notes = _around(parts.values(), [rest[text] for text in parts])
     best: Proposal | None = None
     tied = False
@@ -119,6 +154,10 @@ def _number(rest: Mapping[str, int], gone: Mapping[str, int]) -> Proposal | None
             tied = tied or _differ(best, found, rest)
     if best is None or best.unreadable > (1 - NEARLY_ALL) * rows:
         return None
+    if units:
+        chosen, note = _without_unit(best.repair, parts, rest)
+        best = _tried(Number(), chosen, rest, gone, least=0.0) or best
+        notes = (*notes, *note)
     if tied:
         notes = (*notes, "Whether the sign before three digits is for decimals or for thousands cannot be told from these texts.")
     return structs.replace(best, notes=notes)
@@ -142,21 +181,45 @@ def _around(parts: Iterable[re.Match[str]], times: Iterable[int]) -> tuple[tuple
     units: Counter[str] = Counter()
     bare = 0
     for found, count in zip(parts, times, strict=True):
-        before, behind = found[1] or found[3], found[5].strip()
+        before, (behind, unit) = found[1] or found[3], _behind(found)
         for sign in (before, behind):
             if sign.casefold() in _MONEY or sign == "%":
                 strip[sign] += count
-        if behind and behind.casefold() not in _MONEY and behind != "%":
-            units[behind] += count
+        if unit:
+            units[unit] += count
         elif not behind:
             bare += count
     notes: tuple[str, ...] = ()
     if strip["%"] and sum(strip.values()) + bare > strip["%"] and bare:
         notes = (f"{bare} rows have no %: make sure that they are not shares of 1.",)
     known = _family(units)
-    if known and bare:
-        notes = (*notes, f"{bare} rows have no unit: they are taken for {next(iter(known))}.")
     return tuple(sign for sign, _ in strip.most_common()), known, notes
+
+
+def _codes(rest: Iterable[str]) -> bool:
+    """Whether bare digits and some of them behind letters name things: C489434 among 489434, but not CHF 489434.
+
+    >>> _codes(["489434", "C489435"]), _codes(["489434", "CHF489435"])
+    (True, False)
+    """
+    lettered = False
+    for text in rest:
+        found = _CODE.fullmatch(text.strip())
+        if found is None and not text.strip().isdigit():
+            return False
+        if found is not None and found[1].casefold() in _MONEY:
+            return False
+        lettered = lettered or found is not None
+    return lettered
+
+
+def _behind(found: re.Match[str]) -> tuple[str, str]:
+    """The sign and the unit behind a number: `EUR` and `per month` of `1,200 EUR per month`."""
+    text = found[5].strip()
+    first = re.match(r"[^\W\d_]+|\S", text)
+    if first and (first[0].casefold() in _MONEY or first[0] == "%"):
+        return first[0], text[len(first[0]) :].strip()
+    return "", text
 
 
 def _family(units: Counter[str]) -> dict[str, float]:
@@ -165,7 +228,40 @@ def _family(units: Counter[str]) -> dict[str, float]:
     name = max(shares, key=lambda one: shares[one])
     mine = [unit for unit, _ in units.most_common() if unit.casefold() in _UNITS[name]]
     one = _UNITS[name][mine[0].casefold()] if mine else 1.0
-    return {unit: float(f"{_UNITS[name][unit.casefold()] / one:.12g}") for unit in mine}
+    return {unit: float(f"{_UNITS[name][unit.casefold()] / one:.15g}") for unit in mine}
+
+
+def _without_unit(repair: Repair, parts: Mapping[str, re.Match[str]], rest: Mapping[str, int]) -> tuple[Repair, tuple[str, ...]]:
+    """What numbers without a unit are: the most frequent unit, unless another brings their median much nearer to that of the rest."""
+    column = Repaired(column=Number(), repair=repair)
+    bare: list[float] = []
+    known: list[float] = []
+    rows = 0
+    for text, found in parts.items():
+        try:
+            x = column.value(text)
+        except ValueRejected:
+            continue
+        _, unit = _behind(found)
+        rows += 0 if unit else rest[text]
+        if isinstance(x, float) and x > 0:
+            (known if unit else bare).extend([x] * rest[text])
+    if not rows:
+        return repair, ()
+    first = next(iter(repair.units))
+    family = next(names for names in _UNITS.values() if first.casefold() in names)
+    most, why = first, ""
+    if min(len(bare), len(known)) >= SOME:
+        middle, other = statistics.median(bare), statistics.median(known)
+
+        def apart(unit: str) -> float:  # in powers of e
+            return abs(math.log(middle * family[unit.casefold()] / family[first.casefold()] / other))
+
+        nearest = min((*repair.units, *(unit for unit in _USUAL if unit in family)), key=apart)
+        if apart(nearest) < math.log(1.5) < math.log(3) < apart(first):
+            most, why = nearest, ", which brings them nearest to the others"
+    counts = {unit: float(f"{family[unit.casefold()] / family[most.casefold()]:.15g}") for unit in repair.units}
+    return structs.replace(repair, units=counts), (f"{rows} rows have no unit: they are taken for {most}{why}.",)
 
 
 def _date(rest: Mapping[str, int], gone: Mapping[str, int]) -> Proposal | None:

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Column, Slot, Values, as_column, is_missing, rejected
+from fermion.columns.column import Coded, Column, Slot, Values, as_column, is_missing, rejected
 from fermion.columns.flag import Flag
 from fermion.columns.number import Number
 from fermion.columns.time import Time
@@ -89,6 +89,9 @@ class Repaired(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, di
         Raises:
             ValueRejected: a text that no rule can read, with its row.
         """
+        if isinstance(values, Coded):
+            mended = values.mended(self.repaired)
+            return mended[values.codes] if isinstance(mended, np.ndarray) else Coded(mended, values.codes)
         if isinstance(values, np.ndarray) and values.dtype.kind in ("bM" if self._reads == "truth" else "iufbM"):
             return values
         listed: Any = values.tolist() if isinstance(values, np.ndarray) else values

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Arrays, Batch, Column, Slot, Values, as_column, is_missing
+from fermion.columns.column import Arrays, Batch, Coded, Column, Slot, Values, as_column, encode_once, is_missing
 from fermion.columns.derive import Derived, Floats, Together, check_derived
 from fermion.columns.number import Number, read_numbers
 from fermion.columns.private import Hashed, Redacted, coarse, hiding
@@ -333,7 +333,7 @@ class Encoder:
         if not field.missing and not mended:
             self._present(field, missing_rows(values), values)
         try:
-            arrays = field.column.encode(values)
+            arrays = encode_once(field.column, values)
         except ValueRejected as bad:
             raise _named(bad, field) from None
         if not field.missing and mended:  # what is missing is known once it is mended
@@ -364,6 +364,8 @@ def missing_rows(values: Values) -> NDArray[np.bool_]:
     >>> missing_rows([1.0, None, float("nan")]).tolist()
     [False, True, True]
     """
+    if isinstance(values, Coded):
+        return values.each(missing_rows)
     if isinstance(values, np.ndarray) and values.dtype.kind in "fM":
         return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iubSU":

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Slot, Values, is_missing, rejected
+from fermion.columns.column import Coded, Slot, Values, is_missing, rejected
 
 RULE = 'a date or time as ISO 8601 text ("2026-03-01T12:00:00") or null'
 DAY = 86_400.0
@@ -80,6 +80,8 @@ class Time(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         Raises:
             ValueRejected: a value is no moment.
         """
+        if isinstance(values, Coded):
+            return values.each(self.seconds)
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":
             micros_N = values.astype("datetime64[us]")
             seconds_N = micros_N.astype(np.int64) / 1e6

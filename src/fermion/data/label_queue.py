@@ -226,8 +226,11 @@ class Queue:
         """For each decided row the decision that counts: most annotators' label, of equals the latest; without "cannot tell" alone."""
         return {item: chosen for item, said in self._by_item().items() if (chosen := _settled(said)) is not None}
 
-    def apply(self, table: Table, target: str) -> Table:
+    def apply(self, table: Table, target: str, *, written: Mapping[Label, str] | None = None) -> Table:
         """The table with the labels that were given in the place of, or beside, those of the source.
+
+        Args:
+            written: how the source writes labels that it has as texts, to be mended later.
 
         Raises:
             DataError: the target cannot hold them.
@@ -239,7 +242,8 @@ class Queue:
             return table
         keys = row_keys(table, without=self.contents.without)
         old = table.series(target) if target in table.names else pl.Series(target, [None] * len(table))
-        values = [labels[key].label if key in labels else value for key, value in zip(keys, old.to_list(), strict=True)]
+        given = {key: (written or {}).get(label, label) for key, one in labels.items() if (label := one.label) is not None}
+        values = [given.get(key, value) for key, value in zip(keys, old.to_list(), strict=True)]
         kind = pl.String if isinstance(old.dtype, pl.Enum | pl.Categorical) else None if isinstance(old.dtype, pl.Null) else old.dtype
         try:
             return table.with_column(target, pl.Series(target, values, dtype=kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -14,9 +15,12 @@ from fermion.columns.schema import Schema
 from fermion.core.errors import Told, ValueRejected
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from fermion.data.table import Table
 
-ROWS = 1 << 17  # of a block: bounds what encoding holds in memory
+ROWS = 1 << 16  # of a block: bounds what encoding holds in memory
+THREADS = 4  # at most
 
 
 @final
@@ -41,55 +45,80 @@ class Columns(Mapping[str, Values]):
         return name in self._names
 
 
-def encoded(table: Table, schema: Schema, folder: Path) -> Arrays:
-    """What `schema.encode` makes of the table, in .npy files of `folder` that are mapped: pages of files, not memory of the process.
+def chooser(rows: NDArray[np.int64] | slice, length: int) -> Callable[[pl.Series], pl.Series]:
+    """What takes these rows of a column of `length` rows: by a mask where they ascend, which is many times faster than by their numbers."""
+    import polars as pl
 
-    Arrays whose rows vary in length are as wide as the longest row of the table, so such a schema is encoded twice.
+    if isinstance(rows, slice):
+        return lambda series: series[rows]
+    if not rows.size or rows[0] < 0 or rows[-1] >= length or not (np.diff(rows) > 0).all():
+        return lambda series: series.gather(rows)
+    first, span = int(rows[0]), int(rows[-1] - rows[0]) + 1
+    mask_S = np.zeros(span, dtype=np.bool_)
+    mask_S[rows - first] = True
+    mask = pl.Series(mask_S)
+    return lambda series: series.slice(first, span).filter(mask)
+
+
+def encoded(table: Table, schema: Schema, folder: Path | None, rows: NDArray[np.int64] | None = None) -> Arrays:
+    """What `schema.encode` makes of the table, or of some of its rows, block by block on as many threads as Polars has.
+
+    In .npy files of `folder` that are mapped, which are pages of files and not memory of the process; in memory without a folder.
+    Arrays whose rows vary in length are as wide as the longest row of the table, so such a schema is encoded twice for files.
 
     Raises:
         ValueRejected: a value does not fit its column, with its row in the table.
     """
-    if not len(table):
-        return schema.encode(table.batch(schema.names))  # nothing cannot be mapped
-    folder.mkdir(parents=True, exist_ok=True)
+    import polars as pl
+
+    total = len(table) if rows is None else len(rows)
+
+    def block(start: int, stop: int) -> Arrays:
+        some = slice(start, min(stop, total)) if rows is None else rows[start:stop]
+        try:
+            return schema.encode(dict(table.part(some, schema.names)))
+        except ValueRejected as bad:
+            raise moved(bad, some) from None
+
     varying = {named.name: named.slot for named in schema.layout.arrays if None in named.slot.shape}
+    if not total or (folder is None and (varying or total <= ROWS)):
+        return block(0, total)  # nothing cannot be mapped
+    starts = range(0, total, ROWS)
     widths: dict[str, tuple[int, ...]] = {}
-    if varying:
-        for _, block in _blocks(table, schema):
-            for name in varying:
-                widths[name] = tuple(max(pair) for pair in zip(widths.get(name, (0,) * block[name].ndim), block[name].shape, strict=True))
+    for start in starts if varying else ():
+        made = block(start, start + ROWS)
+        for name in varying:
+            widths[name] = tuple(max(pair) for pair in zip(widths.get(name, (0,) * made[name].ndim), made[name].shape, strict=True))
     arrays: Arrays = {}
-    for start, block in _blocks(table, schema):
-        for name, part in block.items():
-            if name not in arrays:
-                shape = (len(table), *(widths[name][1:] if name in varying else part.shape[1:]))
-                arrays[name] = _created(folder / f"{len(arrays)}.npy", shape, part.dtype)
-                padding = varying[name].padding if name in varying else None
-                if padding:
-                    arrays[name][:] = padding
-            here = (slice(start, start + len(part)), *(slice(0, long) for long in part.shape[1:]))
-            arrays[name][here] = part
+    first = block(0, ROWS)  # what is made once, such as the codes of texts, is made before there are threads
+    for number, (name, part) in enumerate(first.items()):
+        shape = (total, *(widths[name][1:] if name in varying else part.shape[1:]))
+        arrays[name] = _created(None if folder is None else folder / f"{number}.npy", shape, part.dtype)
+        if name in varying and varying[name].padding:
+            arrays[name][:] = varying[name].padding
+
+    def write(start: int, made: Arrays) -> None:
+        for name, part in made.items():
+            arrays[name][start : start + len(part), *(slice(0, long) for long in part.shape[1:])] = part
+
+    write(0, first)
+    del first
+    with ThreadPoolExecutor(min(THREADS, pl.thread_pool_size())) as pool:
+        for _ in pool.map(lambda start: write(start, block(start, start + ROWS)), starts[1:]):
+            continue
     return arrays
 
 
-def _blocks(table: Table, schema: Schema) -> Iterator[tuple[int, Arrays]]:
-    start = 0
-    for block in table.select(schema.names).blocks(ROWS):
-        try:
-            yield start, schema.encode(block.batch())
-        except ValueRejected as bad:
-            raise _moved(bad, start) from None
-        start += len(block)
-
-
-def _moved(bad: ValueRejected, start: int) -> ValueRejected:
-    """The same rejection with the row of the table instead of that of the block."""
+def moved(bad: ValueRejected, rows: NDArray[np.int64] | slice) -> ValueRejected:
+    """The same rejection with the row of the table instead of that of the part with these rows."""
     word, _, row = bad.where.partition(" ")
-    where = f"row {int(row) + start}" if word == "row" and row.isdigit() else bad.where
+    number = int(row) if word == "row" and row.isdigit() else None
+    where = bad.where if number is None else f"row {number + rows.start if isinstance(rows, slice) else rows[number]}"
     return ValueRejected(bad.subject, rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=where)
 
 
-def _created(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if 0 in shape:
+def _created(path: Path | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if path is None or 0 in shape:
         return np.zeros(shape, dtype=dtype)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)

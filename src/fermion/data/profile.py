@@ -103,7 +103,7 @@ def profile(
     rows_S, sampled = sample_of(frame, np.random.default_rng(seed))
     found = tuple(find(Table(sampled, paths=table.paths), sample=len(sampled), recognisers=False) if personal is None else personal)
     hidden = {one.column: one.proposal for one in found} | dict(private or {})
-    exact = exact_of(frame)
+    exact = exact_of(table)
     codes = {name: coded for name in sampled.columns if (coded := codes_of(sampled[name], exact[name])) is not None}
     columns: list[Described] = []
     for name in frame.columns:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from fermion.data import associations
 from fermion.data.associations import Codes
+from fermion.data.coding import is_text
+from fermion.data.table import Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,12 +48,16 @@ def sample_of(frame: pl.DataFrame, rng: np.random.Generator) -> tuple[NDArray[np
     if n == frame.height:
         return np.arange(n), frame.select(flat)
     rows_S = np.sort(rng.choice(frame.height, n, replace=False, shuffle=False))
-    return rows_S, frame.select(flat)[rows_S]
+    there_N = np.zeros(frame.height, dtype=np.bool_)
+    there_N[rows_S] = True
+    return rows_S, frame.select(flat).filter(pl.Series(there_N))
 
 
-def exact_of(frame: pl.DataFrame) -> dict[str, Exact]:
+def exact_of(table: Table) -> dict[str, Exact]:
     import polars as pl
 
+    frame = table.frame
+    coded = {name: made for name in frame.columns if is_text(frame[name]) and (made := table.coded(name)) is not None}
     asked: dict[tuple[str, str], pl.Expr] = {}
     for name, kind in frame.schema.items():
         x, numeric = _number(name, kind), kind.is_numeric()
@@ -60,7 +66,7 @@ def exact_of(frame: pl.DataFrame) -> dict[str, Exact]:
             asked |= {(name, "mean"): x.mean(), (name, "std"): x.std(), (name, "zeros"): (x == 0).sum(), (name, "negatives"): (x < 0).sum()}
         if numeric or isinstance(kind, pl.Date | pl.Datetime):
             asked |= {(name, "low"): x.min(), (name, "high"): x.max()}
-        if not kind.is_nested() and not isinstance(kind, pl.Null | pl.Object):
+        if not kind.is_nested() and not isinstance(kind, pl.Null | pl.Object) and name not in coded:
             asked[name, "distinct"] = pl.col(name).approx_n_unique()
     got = _select(frame, asked)
     again: dict[tuple[str, str], pl.Expr] = {}
@@ -72,7 +78,7 @@ def exact_of(frame: pl.DataFrame) -> dict[str, Exact]:
         about = got.get((name, "distinct"))
         if about is not None and (about <= EXACT or frame.height <= SAMPLE):
             again[name, "distinct"] = (pl.col(name).fill_nan(None) if kind.is_float() else pl.col(name)).n_unique()
-    got |= _select(frame, again)
+    got |= _select(frame, again) | {(name, "distinct"): len(made.distinct) for name, made in coded.items()}
     found: dict[str, Exact] = {}
     for name, kind in frame.schema.items():
         missing = int(got[name, "nulls"]) + int(got.get((name, "nans")) or 0)
@@ -83,7 +89,7 @@ def exact_of(frame: pl.DataFrame) -> dict[str, Exact]:
             missing=missing,
             numeric=kind.is_numeric(),
             distinct=distinct,
-            counted=(name, "distinct") in again,
+            counted=(name, "distinct") in again or name in coded,
             low=got.get((name, "low")) if missing < frame.height else None,
             high=got.get((name, "high")) if missing < frame.height else None,
             mean=got.get((name, "mean")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any, cast, final
 import numpy as np
 from numpy.typing import NDArray
 
-from fermion.columns.column import Arrays, Column, Values
-from fermion.core.errors import DataError, Told, ValueRejected, did_you_mean
+from fermion.columns.column import Arrays, Coded, Column, Values, encode_once
+from fermion.core.errors import DataError, Told, did_you_mean
 from fermion.core.lazy import load
+from fermion.data.coding import MANY, coded, is_flat, is_text, plain
 
 if TYPE_CHECKING:
     import polars as pl
 
     from fermion.columns.schema import Schema
 
-BLOCK = 1 << 17  # rows
-MANY = 10_000  # texts, from which on a look at their distinct values pays
-DISTINCT = 0.5  # above this share of distinct values, encoding them once and gathering no longer pays
+KEPT = 1 << 22  # rows, up to which the codes of a column are kept once they are made
 
 
 @final
@@ -113,36 +112,61 @@ class Table:
         """Names to values, of all columns or of these."""
         return {name: self.values(name) for name in (self.names if names is None else names)}
 
-    def part(self, rows: NDArray[Any] | Sequence[int], names: Iterable[str] | None = None) -> Mapping[str, Values]:
-        """The values of some rows by name, each column gathered when it is asked for and not kept: what fitting takes of a big table.
+    def coded(self, name: str) -> Coded | None:
+        """One column of texts, numbers or truth values as the distinct ones and a code per row; None where too many are distinct.
+
+        >>> Table.of({"colour": ["red", "blue", "red", "red"]}).coded("colour").counts.tolist()
+        [3, 1]
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if name in self._coded:
+            return self._coded[name]
+        series = self.series(name)
+        made = coded(plain(series), lambda some: _values(some, name)) if is_flat(series) else None
+        if len(self) <= KEPT:
+            self._coded[name] = made
+        return made
+
+    def part(self, rows: NDArray[Any] | Sequence[int] | slice, names: Iterable[str] | None = None) -> Mapping[str, Values]:
+        """The values of some rows by name, each column made when it is asked for and not kept: what fitting takes of a big table.
+
+        Of texts few of which are distinct it is a `fermion.columns.column.Coded`: a list to whom does not care.
 
         >>> Table.of({"a": [1, 2, 3], "b": [4, 5, 6]}).part([2, 0])["b"].tolist()
         [6, 4]
 
         Args:
-            rows: row numbers, or a mask.
+            rows: row numbers, a mask or a slice.
             names: of these columns; of all when left out.
         """
-        from fermion.data.mapped import Columns
+        from fermion.data.mapped import Columns, chooser
 
-        numbers = _numbers(rows)
         chosen = self.names if names is None else tuple(names)
-        return Columns(chosen, lambda name: _values(self.series(name).gather(numbers), name))
+        some = rows if isinstance(rows, slice) else _numbers(rows)
+        choose = chooser(some, len(self))
 
-    def blocks(self, size: int = BLOCK) -> Iterator[Table]:
-        """The rows in their order, at most `size` at a time, none of them copied."""
-        for start in range(0, len(self), size):
-            yield Table(self.frame.slice(start, size), paths=self.paths)
+        def values(name: str) -> Values:
+            series, texts = self.series(name), None
+            if is_text(series) and len(self) <= KEPT:
+                whole = self.coded(name)
+                texts = None if whole is None else whole.take(some)
+            elif is_text(series):
+                texts = coded(plain(choose(series)), _listed)
+            return _values(choose(series), name) if texts is None else texts
 
-    def encoded(self, schema: Schema, folder: Path) -> Arrays:
-        """What `schema.encode` makes of this table, as arrays that are mapped from files in `folder`, written block by block.
+        return Columns(chosen, values)
+
+    def encoded(self, schema: Schema, folder: Path | None = None, *, rows: NDArray[np.int64] | None = None) -> Arrays:
+        """What `schema.encode` makes of this table, or of these rows, block by block; with a folder as arrays mapped from files in it.
 
         Raises:
             ValueRejected: a value that does not fit its column, with its row.
         """
         from fermion.data.mapped import encoded
 
-        return encoded(self, schema, folder)
+        return encoded(self, schema, folder, rows)
 
     def encode(self, column: Column, name: str) -> tuple[NDArray[Any], ...]:
         """What `column` makes of the values called `name`; equal texts are encoded once and gathered.
@@ -150,20 +174,7 @@ class Table:
         Raises:
             ValueRejected: a value that the column cannot mean, with its row.
         """
-        import polars as pl
-
-        series = self.series(name)
-        if not isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum) or not len(series):
-            return column.encode(self.values(name))
-        text = series.cast(pl.String)
-        distinct = text.unique(maintain_order=True)
-        if len(distinct) > DISTINCT * len(text):
-            return column.encode(text.to_list())
-        codes_N = _codes(text, distinct)
-        try:
-            return tuple(array[codes_N] for array in column.encode(distinct.to_list()))
-        except ValueRejected:
-            return column.encode(text.to_list())  # the same again, to name the row of the whole column
+        return encode_once(column, self.part(slice(None))[name])
 
     def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> Table:
         """The rows with these numbers, in this order; or those where a mask is true."""
@@ -224,6 +235,10 @@ class Table:
         if name not in self._contents:
             self._contents[name] = digests_of_files(self.series(name).to_list(), name)
         return self._contents[name]
+
+    @cached_property
+    def _coded(self) -> dict[str, Coded | None]:
+        return {}
 
     @cached_property
     def _contents(self) -> dict[str, list[str | None]]:
@@ -363,21 +378,12 @@ def _values(series: pl.Series, name: str) -> Values:
 
 def _texts(series: pl.Series) -> list[str | None]:
     """Texts as a list. Of many rows with few distinct texts, equal ones are one object: a tenth of the memory."""
-    if len(series) < MANY or series.head(MANY).n_unique() > DISTINCT * MANY:
-        return series.to_list()
-    distinct = series.unique(maintain_order=True)
-    if len(distinct) > DISTINCT * len(series):
-        return series.to_list()
-    texts_D = np.array(distinct.to_list(), dtype=object)
-    return texts_D[_codes(series, distinct)].tolist()
+    made = coded(series, _listed) if len(series) >= MANY else None
+    return series.to_list() if made is None else np.array(made.distinct, dtype=object)[made.codes].tolist()
 
 
-def _codes(series: pl.Series, distinct: pl.Series) -> NDArray[np.int64]:
-    """(N,) the place of each text in `distinct`."""
-    import polars as pl
-
-    codes = pl.DataFrame({"v": distinct, "code": np.arange(len(distinct))})
-    return series.to_frame("v").join(codes, on="v", how="left", nulls_equal=True, maintain_order="left")["code"].to_numpy()
+def _listed(series: pl.Series) -> list[Any]:
+    return series.to_list()
 
 
 def _innermost(kind: Any) -> Any:

@@ -6,7 +6,7 @@ Mitchell et al., "Model cards for model reporting", 2019. Values of private colu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fermion.core.spec import Spec
 from fermion.data import sources
@@ -61,12 +61,20 @@ def _facts(spec: Spec, product: Product, report: Report, rows: Mapping[str, int]
     facts = {
         "Answers": f"`{target}` ({report.task})",
         "Reads": f"{len(inputs)} columns: {', '.join(inputs[:30])}{' ...' if len(inputs) > 30 else ''}",
-        "Model": str(product.model.get("type", "")),
+        "Model": _model(product.model),
         "Learned from": f"{rows.get('train', 0):,} rows; chosen on {rows.get('validation', 0):,}, judged on {rows.get('test', 0):,}",
         "Data": f"`{sources.public(spec.data.origin.at)}`, digest {fingerprint[:12]}",
         "Bundle": bundle_id[:12] if bundle_id else "none: a requirement was missed",
     }
     return _table(("", ""), [(f"**{name}**", value) for name, value in facts.items()])
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    """What was fitted; the preparation of its inputs stands in front of it."""
+    inner = model.get("model")
+    if model.get("type") == "prepared" and isinstance(inner, Mapping):
+        return f"{_model(cast('Mapping[str, Any]', inner))}, with its inputs prepared as declared"
+    return str(model.get("type", ""))
 
 
 def _metrics(report: Report) -> str:
@@ -86,7 +94,7 @@ def _where_it_fails(report: Report) -> list[str]:
         if asked or worst:
             found += [
                 f"### Parts of the data ({detail.slice_metric})",
-                _table(("column", "value", "rows", "score", ""), map(_slice, asked + worst)),
+                _table(("column", "value", "rows", "score", "95 % interval", ""), map(_slice, asked + worst)),
             ]
         if detail.importance:
             leaning = ", ".join(f"{one.column} ({shown_as(one.drop)})" for one in detail.importance[:8])
@@ -95,7 +103,9 @@ def _where_it_fails(report: Report) -> list[str]:
 
 
 def _slice(one: Slice) -> tuple[str, ...]:
-    return (one.column, one.value, f"{one.rows:,}", shown_as(one.score), "worse than the whole" if one.gap > 0 else "")
+    clear = one.gap > max(one.score - one.low, one.high - one.score)
+    interval = f"{shown_as(one.low)} to {shown_as(one.high)}"
+    return (one.column, one.value, f"{one.rows:,}", shown_as(one.score), interval, "worse than the whole" if clear else "")
 
 
 def _data(spec: Spec, product: Product, rows: Mapping[str, int], aside: Mapping[str, int]) -> str:

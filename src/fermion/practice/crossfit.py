@@ -15,7 +15,7 @@ from fermion.core.spec import Spec
 from fermion.data.split import OUT, TEST, TRAIN, VALIDATION, Marks
 from fermion.data.table import Table, unknown_column
 from fermion.practice.making import model_of
-from fermion.practice.preparation import encode, learn, output_of, row_weights, targets_of
+from fermion.practice.preparation import codes_of, encode, learn, output_of, row_weights, targets_of, taught
 from fermion.research.model import Encoded, Fitted
 
 VALID = 10  # one row in ten of those that a model learns from chooses its checkpoint
@@ -72,12 +72,14 @@ def out_of_fold(table: Table, spec: Spec, run: Run, *, folds: int = 5) -> Predic
         marks = _marks(codes_N, folds_N, fold, None if groups_M is None else (known, groups_M), run)
         learnt = learn(table, marks, spec)
         schema = _forgiving(learnt.schema, table)
-        whole = encode(table, schema, (output,), weights_N)  # all classes, also one whose few rows this model leaves out
-        model = model_of(spec, schema)
-        fitted = model.fit(whole.take(marks.train), whole.take(marks.validation), run.within(1 / (folds - fold)))
-        p_NK[marks.test] = _probabilities(fitted, whole.take(marks.test), output)
+        # All classes, also one whose few rows this model leaves out.
+        train, valid, out, open_ = (
+            encode(table, schema, (output,), weights_N, rows=rows) for rows in (marks.train, marks.validation, marks.test, unlabelled)
+        )
+        fitted = model_of(spec, schema).fit(train, valid, run.within(1 / (folds - fold)))
+        p_NK[marks.test] = _probabilities(fitted, out, output)
         if len(unlabelled):
-            p_NK[unlabelled] += _probabilities(fitted, whole.take(unlabelled), output) / folds
+            p_NK[unlabelled] += _probabilities(fitted, open_, output) / folds
     run.emit("progress", "label", "", done=folds, total=folds)
     return Predicted(output=output, codes=codes_N, probabilities=p_NK, folds=folds_N)
 
@@ -122,7 +124,7 @@ def classes_of(table: Table, spec: Spec, *, least: int = 2) -> tuple[Probability
             remedy=f"If its numbers name classes, write `columns: {{{target}: category}}` under data. For numbers, the report of `fermion "
             "run` lists the rows with the largest errors.",
         )
-    output = output.fit(table.values(target))
+    output = taught(output, table, slice(None))
     if len(output.classes) < least:
         raise DataError(
             f"the target `{target}`",
@@ -130,7 +132,7 @@ def classes_of(table: Table, spec: Spec, *, least: int = 2) -> tuple[Probability
             given=Told(f"only {name_of(output.classes[0])}" if output.classes else "no label"),
             remedy="Label some rows of another class first.",
         )
-    return output, output.encode(table.values(target))
+    return output, codes_of(output, table, slice(None))
 
 
 def deal(codes_M: NDArray[np.int64], groups_M: NDArray[np.int64] | None, parts: int, rng: np.random.Generator) -> NDArray[np.int8]:
@@ -164,7 +166,8 @@ def deal(codes_M: NDArray[np.int64], groups_M: NDArray[np.int64] | None, parts: 
 
 def _forgiving(schema: Schema, table: Table) -> Schema:
     """The same columns, missing wherever the whole table has gaps: the only gap of a column may lie in the fold that is left out."""
-    gaps = {field.name for field in schema.fields if not field.missing and missing_rows(table.values(field.name)).any()}
+    whole = table.part(slice(None))
+    gaps = {field.name for field in schema.fields if not field.missing and missing_rows(whole[field.name]).any()}
     fields = tuple(msgspec.structs.replace(field, missing=field.missing or field.name in gaps) for field in schema.fields)
     return msgspec.structs.replace(schema, fields=fields) if gaps else schema
 

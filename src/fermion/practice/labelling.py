@@ -19,8 +19,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.bundle.bundle import replacing
-from fermion.columns.infer import infer
+from fermion.columns.infer import declare, infer
 from fermion.columns.output import Label, name_of
+from fermion.columns.repair import Repaired
 from fermion.core.errors import UsageError, did_you_mean
 from fermion.core.run import Run
 from fermion.core.spec import Spec, document
@@ -135,8 +136,20 @@ def overlay(table: Table, project: Project) -> Table:
     for target in targets_of(project.spec.data):
         queue = queue_of(project, target)
         if queue.exists:
-            table = queue.apply(table, target)
+            table = queue.apply(table, target, written=_written(table, target, project.spec))
     return table
+
+
+def _written(table: Table, target: str, spec: Spec) -> dict[Label, str]:
+    """How the texts of a target that is mended write labels that are no texts: the most frequent text of each."""
+    said = spec.data.columns.get(target)
+    if said is None or said.repair is None or target not in table.names or str(table.series(target).dtype) != "String":
+        return {}
+    texts: list[str] = [*table.series(target).drop_nulls().value_counts(sort=True)[target].to_list(), *said.repair.truth]
+    column = cast(Repaired, declare(texts, msgspec.structs.replace(said, private=None)))
+    unread = collecting.read_with(column, texts)[1]
+    meant = [(column.value(text), text) for row, text in enumerate(texts) if row not in unread]
+    return {cast(Label, label): text for label, text in reversed(meant) if isinstance(label, bool | int | float)}
 
 
 def stamp(project: Project) -> list[tuple[str, int, int]]:

@@ -182,9 +182,12 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
     learnt = plan(table, marks, spec)
     for name, why in learnt.skipped.items():
         run.emit("note", "fit", f"`{name}` is no input: {why}")
-    whole = encode(table, learnt.schema, learnt.outputs, row_weights(table, spec.data, "fit"))
-    rows = parts(marks)
-    train, valid = whole.take(rows["train"]), whole.take(rows["validation"])
+    rows, weights_N = parts(marks), row_weights(table, spec.data, "fit")
+    # The test part too, though it is dropped: a value that does not fit is known before a long fit.
+    _, train, valid = (
+        encode(table, learnt.schema, learnt.outputs, weights_N, rows=rows[part], scratch=run.folder)
+        for part in ("test", "train", "validation")
+    )
     model = model_of(spec, learnt.schema)
     fitted = model.fit(train, valid, run.within(0.9))  # the rest is for the export
     for note in fitted.notes:
@@ -200,7 +203,7 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
         outputs=learnt.outputs,
         steps=export.steps,
         graphs=export.graphs,
-        profile=Profile.of(learnt.schema, table.take(rows["train"]).batch(learnt.schema.names), learnt.outputs, arrays),
+        profile=Profile.of(learnt.schema, table.part(rows["train"], learnt.schema.names), learnt.outputs, arrays),
         golden=Golden.of(runtime, table.take(spread(rows["test"], MOST)).batch(learnt.schema.names), seed=run.seed_for("golden")),
         baseline={output.array: _guess(output, train) for output in learnt.outputs},
         curves=fitted.curves,

@@ -28,8 +28,8 @@ from fermion.practice.labelling import overlay
 from fermion.practice.preparation import made_of, set_aside, targets_of
 from fermion.practice.project import Project
 
-FAR, FAR_IN_LOG = 12.0, 6.0  # robust deviations: a value is proposed as an outlier when it is far off as it is and in its logarithm
-FEW = 0.01  # outliers are rare; what is frequent is a heavy tail
+FAR, FAR_IN_LOG = 12.0, 7.0  # robust deviations: a value is proposed as an outlier when it is far off as it is and in its logarithm
+FEW = 0.03  # outliers are rare; what is frequent is a heavy tail
 SURE = 0.8  # the score from which personal data are proposed to be guarded
 
 
@@ -87,11 +87,17 @@ def suggest(project: Project, run: Run) -> Plan:
     found |= {name: proposal for name in train.names if (proposal := _of_column(train, name, spec)) is not None}
     spec = _with(spec, found)
     guarded = _personal(train, spec)
-    mended = collecting.mended(_forgiving(table, found), spec)
-    steps = [_step(name, proposal) for name, proposal in found.items()]
+    legible, unread = _forgiving(table, found)
+    mended = collecting.mended(legible, spec)
+    hidden = {name for name, said in spec.data.columns.items() if said.private is not None} | {one.column for one in guarded}
+    steps = [_step(name, proposal, unread[name], hidden=name in hidden) for name, proposal in found.items()]
     steps += [
-        Step(what=f"guard ({one.kind})", column=one.column, rows=round(one.share * len(train)), examples=(one.how,)) for one in guarded
+        Step(what=f"guard ({one.kind})", column=one.column, rows=round(one.share * len(train)), examples=(one.how,))
+        if one.score >= SURE
+        else Step(what=f"perhaps guard ({one.kind})", column=one.column, rows=round(one.share * len(train)), notes=(one.line,))
+        for one in guarded
     ]
+    guarded = [one for one in guarded if one.score >= SURE]
     plan, more = _rows(mended, marks, spec, run)
     columns = {name: _declared(proposal, spec.data.columns.get(name)) for name, proposal in found.items()}
     for one in guarded:
@@ -153,21 +159,22 @@ def _with(spec: Spec, found: Mapping[str, Proposal]) -> Spec:
     return structs.replace(spec, data=structs.replace(spec.data, columns=columns))
 
 
-def _forgiving(table: Table, found: Mapping[str, Proposal]) -> Table:
-    """The table with nothing where a proposal could not read a text: such rows are counted, and looked at no further here."""
+def _forgiving(table: Table, found: Mapping[str, Proposal]) -> tuple[Table, dict[str, int]]:
+    """The table with nothing where a proposal cannot read a text, and how many rows that are: they are looked at no further here."""
+    counts: dict[str, int] = {}
     for name, proposal in found.items():
-        if not proposal.unreadable:
-            continue
         column = Repaired(column=registry.find("columns", proposal.type)(), repair=proposal.repair)
         values, unread = collecting.read_with(column, table.values(name))
-        table = table.with_column(name, [None if row in unread else value for row, value in enumerate(values)])
-    return table
+        counts[name] = len(unread)
+        if unread:
+            table = table.with_column(name, [None if row in unread else value for row, value in enumerate(values)])
+    return table, counts
 
 
 def _personal(train: Table, spec: Spec) -> list[personal.Personal]:
     known = {name for name, said in spec.data.columns.items() if said.private is not None}
     gone = {*known, *targets_of(spec.data), *spec.data.ignore, *made_of(spec.data)}
-    return [one for one in personal.find(train) if one.column not in gone and one.score >= SURE]
+    return [one for one in personal.find(train, recognisers=False) if one.column not in gone]
 
 
 def _rows(table: Table, marks: Marks, spec: Spec, run: Run) -> tuple[dict[str, Any], list[Step]]:
@@ -194,31 +201,43 @@ def _rows(table: Table, marks: Marks, spec: Spec, run: Run) -> tuple[dict[str, A
 
 
 def _far(table: Table, name: str, marks: Marks) -> bool:
-    """Whether a number has a few values that are far off, also in its logarithm: what only its logarithm makes near is a heavy tail."""
     series = table.series(name)
-    if not series.dtype.is_numeric():
-        return False
-    x_N = series.cast(_float()).to_numpy()[marks.train]
+    return series.dtype.is_numeric() and far_off(series.cast(_float()).to_numpy()[marks.train])
+
+
+def far_off(x_N: NDArray[np.float64]) -> bool:
+    """Whether a few numbers are far off, in their logarithms too: what only its logarithm brings near is a heavy tail, no mistake.
+
+    >>> heavy = np.random.default_rng(0).lognormal(0.0, 1.0, 1000)
+    >>> far_off(heavy), far_off(np.append(heavy[:990], heavy[990:] * 1e5))
+    (False, True)
+
+    Args:
+        x_N: (N,) numbers, NaN where missing.
+    """
     x_N = x_N[~np.isnan(x_N)]
     if len(x_N) < 100 or len(np.unique(x_N[:10_000])) < 10:
         return False
-    far = _robust(x_N) > FAR
-    if x_N.min() > 0:
-        far &= _robust(np.log(x_N)) > FAR_IN_LOG
-    return bool(0 < far.sum() <= FEW * len(x_N))
+    size = float(np.median(abs(x_N[x_N != 0])))
+    far_N = (_robust(x_N) > FAR) & (_robust(np.log(x_N) if x_N.min() > 0 else np.arcsinh(x_N / size)) > FAR_IN_LOG)
+    return bool(0 < far_N.sum() <= FEW * len(x_N))
 
 
 def _robust(x_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances from the median, in deviations."""
     middle = np.median(x_N)
     spread = 1.4826 * np.median(abs(x_N - middle))
     return abs(x_N - middle) / spread if spread > 0 else np.zeros(len(x_N))
 
 
-def _step(name: str, proposal: Proposal) -> Step:
-    examples = [f"{text!r} -> {meaning!r}" for text, meaning in proposal.examples]
-    notes = list(proposal.notes)
+def _step(name: str, proposal: Proposal, unread: int, *, hidden: bool) -> Step:
+    examples = [] if hidden else [f"{text!r} -> {meaning!r}" for text, meaning in proposal.examples]
+    notes = [] if hidden else list(proposal.notes)
     if proposal.unreadable:
-        notes.append(f"{proposal.unreadable:,} rows cannot be read, such as {', '.join(map(repr, proposal.unread[:3]))}")
+        such = "" if hidden else f", such as {', '.join(map(repr, proposal.unread[:3]))}"
+        notes.append(f"{proposal.unreadable:,} rows cannot be read{such}")
+    if unread > proposal.unreadable:
+        notes.append(f"{unread - proposal.unreadable:,} rows outside the training part cannot be read")
     return Step(what=f"repair to a {proposal.type}", column=name, rows=proposal.repaired, examples=tuple(examples), notes=tuple(notes))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.column import Values
 from fermion.columns.features import name_of as name_of_feature
 from fermion.columns.infer import infer
 from fermion.columns.number import read_numbers
@@ -19,8 +20,10 @@ from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_y
 from fermion.core.sections import Data, Declared, Weight
 from fermion.core.spec import Spec
 from fermion.data.split import TEST, TRAIN, VALIDATION, Marks
-from fermion.data.table import Table
+from fermion.data.table import KEPT, Table
 from fermion.research.model import Encoded
+
+Out = TypeVar("Out", bound=Output)
 
 
 class Learnable(Struct, frozen=True, kw_only=True):
@@ -58,7 +61,7 @@ def labelled(table: Table, data: Data, where: str = "") -> Table:
             )
     if len(targets) > 1 and not data.drop_unlabelled:
         return table  # a missing label masks that target's loss and metric
-    missing_N = np.any([missing_rows(table.values(target)) for target in targets], axis=0)
+    missing_N = np.any([missing_rows(values) for values in table.part(slice(None), targets).values()], axis=0)
     if not missing_N.any():
         return table
     if not data.drop_unlabelled:
@@ -85,12 +88,11 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
         if name not in table.names:
             raise SpecError("a column of data.ignore", rule="in the data", given=name, remedy=did_you_mean(name, table.names))
     rows = marks.rows(TRAIN)
-    train = table.take(rows).select([name for name in table.names if name not in data.ignore or name in targets])
-    batch = train.batch([name for name in train.names if name not in targets])
+    batch = table.part(rows, [name for name in table.names if name not in data.ignore and name not in targets])
     outputs: list[Output] = []
     for target in targets:
         try:
-            outputs.append(output_of(target, table, data).fit(train.values(target)))
+            outputs.append(taught(output_of(target, table, data), table, rows))
         except ValueRejected as bad:
             raise _named(bad, f"the target `{target}`", rows) from None
     try:
@@ -144,7 +146,8 @@ def output_of(target: str, table: Table, data: Data) -> Output:
     """
     said = data.columns.get(target)
     if said is None or said.column is None:
-        return infer_output(target, table.values(target))
+        coded = table.coded(target)
+        return infer_output(target, table.values(target) if coded is None else coded.distinct)
     kind = said.column.__struct_config__.tag
     if kind in ("category", "flag"):
         return Probability(target=target)
@@ -160,20 +163,63 @@ def set_aside(spec: Spec, table: Table) -> list[str]:
     return [name for name in table.names if name in named]
 
 
-def encode(table: Table, schema: Schema, outputs: tuple[Output, ...], weights: NDArray[Any] | None = None) -> Encoded:
-    """Every row of a table as arrays.
+def taught(output: Out, table: Table, rows: NDArray[np.int64] | slice) -> Out:
+    """An output fitted on its target in these rows; classes are looked at once each.
+
+    Raises:
+        ValueRejected: a value that cannot be a target, with its place in `rows`.
+    """
+    coded = table.coded(output.target) if isinstance(output, Probability) else None
+    if coded is not None:
+        return coded.take(rows).mended(output.fit)
+    return output.fit(table.part(rows, [output.target])[output.target])
+
+
+def codes_of(output: Output, table: Table, rows: NDArray[np.int64] | slice) -> NDArray[Any]:
+    """(N,) the target of these rows as a model learns it.
+
+    Raises:
+        ValueRejected: a class that the training part did not have, or what cannot be a target, with its place in `rows`.
+    """
+    coded = table.coded(output.target)
+    if coded is not None:
+        return coded.take(rows).each(output.encode)
+    return output.encode(table.part(rows, [output.target])[output.target])
+
+
+def encode(
+    table: Table,
+    schema: Schema,
+    outputs: tuple[Output, ...],
+    weights_N: NDArray[Any] | None = None,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    scratch: Path | None = None,
+) -> Encoded:
+    """Rows of a table as arrays; of several million rows the inputs become arrays that are mapped from files.
+
+    Args:
+        weights_N: (N,) what every row of the table counts.
+        rows: numbers of the rows; all when left out.
+        scratch: the folder for these files, which are gone once the arrays are; without it the arrays are memory.
 
     Raises:
         DataError: a column vanished, a value does not fit, a class is new.
     """
-    schema.check({name: table.values(name) for name in table.names if name in schema.names})
+    schema.check(table.part(slice(0, 0), [name for name in table.names if name in schema.names]))
+    some: NDArray[np.int64] | slice = slice(0, len(table)) if rows is None else rows
     targets: dict[str, NDArray[Any]] = {}
     for output in outputs:
         try:
-            targets[output.target] = output.encode(table.values(output.target))
+            targets[output.target] = codes_of(output, table, some)
         except ValueRejected as bad:
-            raise _named(bad, f"the target `{output.target}`") from None
-    return Encoded(schema=schema, outputs=outputs, arrays=schema.encode(table.batch(schema.names)), targets=targets, weights=weights)
+            raise _named(bad, f"the target `{output.target}`", rows) from None
+    if scratch is not None and (len(table) if rows is None else len(rows)) > KEPT:
+        with tempfile.TemporaryDirectory(prefix="encoded-", dir=scratch, ignore_cleanup_errors=True) as folder:
+            arrays = table.encoded(schema, Path(folder), rows=rows)  # what is mapped stays readable when its file is gone
+    else:
+        arrays = table.encoded(schema, rows=rows)
+    return Encoded(schema=schema, outputs=outputs, arrays=arrays, targets=targets, weights=None if weights_N is None else weights_N[some])
 
 
 def row_weights(table: Table, data: Data, purpose: str) -> NDArray[np.float64] | None:
@@ -198,7 +244,7 @@ def row_weights(table: Table, data: Data, purpose: str) -> NDArray[np.float64] |
             row = int((np.isnan(weights_N) | (weights_N < 0)).argmax())
             raise DataError(f"the weight `{weight.column}`", rule="a number from 0", given=weights_N[row], where=f"row {row}")
         return weights_N
-    return _by_class(table.values(targets_of(data)[0]), weight.classes or {})
+    return _by_class(table, output_of(targets_of(data)[0], table, data), weight.classes or {})
 
 
 def parts(marks: Marks) -> Mapping[str, NDArray[np.int64]]:
@@ -226,11 +272,10 @@ def _weight(data: Data) -> Weight | None:
     return weight
 
 
-def _by_class(values: Values, classes: Mapping[str, float]) -> NDArray[np.float64]:
-    output = infer_output("", values)
+def _by_class(table: Table, output: Output, classes: Mapping[str, float]) -> NDArray[np.float64]:
     if not isinstance(output, Probability):
         raise SpecError("data.weight.classes", rule="for a target with classes", given=Told("a target with numbers"))
-    output = output.fit(values)
+    output = taught(output, table, slice(None))
     names = [name_of(label) for label in output.classes]
     for name in classes:
         if name not in names:
@@ -241,4 +286,4 @@ def _by_class(values: Values, classes: Mapping[str, float]) -> NDArray[np.float6
                 remedy=did_you_mean(name, names),
             )
     by_code = np.array([classes.get(name, 1.0) for name in names])
-    return by_code[output.encode(values)]
+    return by_code[codes_of(output, table, slice(None))]

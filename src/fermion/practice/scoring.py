@@ -21,9 +21,9 @@ def score(table: Table, marks: Marks, product: Product, findings: list[Finding],
         DataError: a held-out row has a class that training did not have, or a value that does not fit.
     """
     rows = parts(marks)
-    weights = row_weights(table, spec.data, "evaluate")
+    weights_N = row_weights(table, spec.data, "evaluate")
     held = {
-        part: encode(table.take(rows[part]), product.schema, product.outputs, None if weights is None else weights[rows[part]])
+        part: encode(table, product.schema, product.outputs, weights_N, rows=rows[part], scratch=run.folder)
         for part in ("validation", "test")
         if len(rows[part])
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -96,6 +96,16 @@ def restored(project: Project, word: str, output: Path) -> dict[str, Any]:
 
 
 def _plan(project: Project) -> dict[str, Any]:
-    """The `data` section without where the data come from, and without what is left at its default."""
+    """The `data` section without where the data come from, and without what it leaves open."""
     whole: dict[str, Any] = document(project.spec)["data"]
-    return {name: value for name, value in whole.items() if name != "source" and value not in (None, [], {}, False)}
+    return _told({name: value for name, value in whole.items() if name != "source" and value is not False})
+
+
+def _told(value: Any) -> Any:
+    """A tree without the branches that say nothing."""
+    if isinstance(value, list):
+        return [_told(one) for one in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _told(one) for name, one in cast("dict[str, Any]", value).items()}
+    return {name: one for name, one in kept.items() if one is not None and one != [] and one != {}}

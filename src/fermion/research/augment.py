@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # naming a part in a project file costs no torch
 
 Kind = Literal["resampling", "row", "mixing"]
 STREAM = "fit: augment"
-CACHED = 2**21  # bytes of pictures that are changed at a time
+CACHED = 2**22  # bytes of pictures that are changed at a time
 
 
 class Picture(Struct, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ class Rows:
     def pictures(self, change: Callable[..., Tensor], *parameters: Tensor) -> Rows:
         """The same rows with changed pictures: z (b, C, H, W) becomes `change(z, picture, *parameters)`; b are some of the rows.
 
-        Parameters have one entry per row, and `change` gets those of its rows.
+        Parameters have one entry per row, and `change` gets those of its rows. It may write into z, which is a copy.
         """
         return self._later(Change(of=change, parameters=parameters))
 
@@ -143,12 +143,14 @@ class Rows:
                 if steps and steps[-1][0] is pixels.read:
                     maps_B23 = pixels.composed(steps.pop()[1][0], maps_B23)
                 steps.append((pixels.read, (maps_B23,)))
+        steps = [pixels.by_whole_pixels(*step, picture) if step[0] is pixels.read else step for step in steps]
         given = self._arrays[name]
         parts = 1 if given.device.type != "cpu" else max(1, round(given.nelement() * 4 / CACHED))
         some = -(-len(given) // parts)
         made: Tensor | None = None
         for at in range(0, len(given), some):
             z_bCHW = given[at : at + some]
+            z_bCHW = z_bCHW.clone() if z_bCHW.is_floating_point() else z_bCHW  # bytes only become floats, and those are new
             for change, parameters in steps:
                 z_bCHW = change(z_bCHW, picture, *(each[at : at + some] for each in parameters))
             if some >= len(given):

@@ -84,8 +84,8 @@ class Cutmix(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         for name in rows.frame.pictures:
             x_BCHW = made[name]
             inside_BHW = pixels.boxes(centres_B2, (1 - kept_B).sqrt(), x_BCHW.shape[2], x_BCHW.shape[3])
-            share_B = 1 - inside_BHW.float().mean((1, 2))
-            made[name] = torch.where(inside_BHW[:, None], x_BCHW.index_select(0, partner), x_BCHW)
+            share_B = 1 - inside_BHW.mean((1, 2))
+            made[name] = torch.where(inside_BHW[:, None].bool(), x_BCHW.index_select(0, partner), x_BCHW)
         return rows.mixed(partner, share_B, made)
 
 

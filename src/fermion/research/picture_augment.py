@@ -47,7 +47,7 @@ class Flip(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         across_B, down_B = (torch.rand(len(rows), generator=draw) < chance for chance in (self.horizontal, self.vertical))
 
         def mirrored(z_bCHW: Tensor, _picture: Picture, across_b: Tensor, down_b: Tensor) -> Tensor:
-            return pixels.flipped(pixels.flipped(z_bCHW, across_b, 3), down_b, 2)
+            return pixels.flip(pixels.flip(z_bCHW, across_b, 3), down_b, 2)
 
         return rows.pictures(mirrored, across_B, down_B)
 
@@ -211,7 +211,7 @@ class Colour(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
             z_bCHW = pixels.coloured(z_bCHW, mean_C11, std_C11, lights_b3, turn_b if self.hue else None)
             if not self.gamma:
                 return z_bCHW
-            x_bCHW = torch.addcmul(mean_C11, z_bCHW, std_C11).clamp_(min=1e-6)
+            x_bCHW = z_bCHW.mul_(std_C11).add_(mean_C11).clamp_(min=1e-6)
             return x_bCHW.pow_(bend_b.to(x_bCHW.device)[:, None, None, None]).sub_(mean_C11).div_(std_C11)
 
         return rows.pictures(lit, lights_B3, turn_B, bend_B)
@@ -245,8 +245,8 @@ class Cutout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         sides_B = self.size * (torch.rand(len(rows), generator=draw) < self.chance)
 
         def hidden(z_bCHW: Tensor, _picture: Picture, centres_b2: Tensor, sides_b: Tensor) -> Tensor:
-            kept_bHW = ~pixels.boxes(centres_b2, sides_b, z_bCHW.shape[2], z_bCHW.shape[3])
-            return z_bCHW * kept_bHW[:, None].to(z_bCHW.device, z_bCHW.dtype)
+            kept_bHW = 1 - pixels.boxes(centres_b2, sides_b, z_bCHW.shape[2], z_bCHW.shape[3])
+            return z_bCHW.mul_(kept_bHW[:, None].to(z_bCHW.device))
 
         return rows.pictures(hidden, centres_B2, sides_B)
 

@@ -74,20 +74,42 @@ def read_at(x_BCHW: Tensor, maps_B23: Tensor, field_B2KK: Tensor | None = None) 
     return read.to(x_BCHW.dtype).contiguous(memory_format=layout(x_BCHW))
 
 
-def flipped(x_BCHW: Tensor, chosen_B: Tensor, side: int) -> Tensor:
-    """The chosen pictures mirrored along a side: 3 left and right, 2 top and bottom."""
+def by_whole_pixels(read: Callable[..., Tensor], parameters: tuple[Tensor, ...], picture: Any) -> tuple[Any, tuple[Tensor, ...]]:
+    """The same move as copies of pixels, where it only shifts each picture by whole ones; else as it is."""
+    (maps_B23,) = parameters
+    if not torch.equal(maps_B23[:, :, :2], torch.eye(2).expand(len(maps_B23), 2, 2)):
+        return read, parameters
+    shift_B2 = maps_B23[:, :, 2] * torch.tensor([picture.width / 2, picture.height / 2])
+    whole_B2 = shift_B2.round()
+    return (shifted, (whole_B2.long(),)) if bool((shift_B2 - whole_B2).abs().amax() < 1e-3) else (read, parameters)
+
+
+def shifted(x_BCHW: Tensor, _picture: Any, shift_B2: Tensor) -> Tensor:
+    """Pictures read so many whole pixels to the right and further down. Outside is the nearest edge."""
+    count, channels, height, width = x_BCHW.shape
+    right_B1, down_B1 = shift_B2.to(x_BCHW.device).split(1, 1)
+    column_BW = (torch.arange(width, device=x_BCHW.device) + right_B1).clamp_(0, width - 1)
+    row_BH = (torch.arange(height, device=x_BCHW.device) + down_B1).clamp_(0, height - 1)
+    plane_BC1 = torch.arange(0, count * channels * height, height, device=x_BCHW.device).view(count, channels, 1)
+    rows_RW = x_BCHW.reshape(-1, width).index_select(0, (plane_BC1 + row_BH[:, None]).flatten())
+    made = rows_RW.view(x_BCHW.shape).gather(3, column_BW[:, None, None].expand(x_BCHW.shape))
+    return made.contiguous(memory_format=layout(x_BCHW))
+
+
+def flip(x_BCHW: Tensor, chosen_B: Tensor, side: int) -> Tensor:
+    """Mirror the chosen pictures along a side, in place: 3 left and right, 2 top and bottom."""
     at = chosen_B.nonzero().squeeze(1).to(x_BCHW.device)
-    return x_BCHW.index_copy(0, at, x_BCHW.index_select(0, at).flip(side)) if len(at) else x_BCHW
+    return x_BCHW.index_copy_(0, at, x_BCHW.index_select(0, at).flip(side)) if len(at) else x_BCHW
 
 
 def boxes(centres_B2: Tensor, sides_B: Tensor, height: int, width: int) -> Tensor:
-    """(B, H, W) bool, True inside of boxes: centres (down, across) and sides in shares of the picture, cut off at its edges."""
+    """(B, H, W) 1 inside of boxes, 0 outside: centres (down, across) and sides in shares of the picture, cut off at its edges."""
     parts: list[Tensor] = []
     for place, size in ((0, height), (1, width)):
         middle_B1, half_B1 = (centres_B2[:, place] * size)[:, None], (sides_B * size / 2)[:, None]
         pixel_S = torch.arange(size, device=sides_B.device)[None] + 0.5
-        parts.append((pixel_S > middle_B1 - half_B1) & (pixel_S < middle_B1 + half_B1))
-    return parts[0][:, :, None] & parts[1][:, None, :]
+        parts.append(((pixel_S - middle_B1).abs() < half_B1).to(sides_B.dtype))
+    return parts[0][:, :, None] * parts[1][:, None, :]
 
 
 @exact
@@ -121,7 +143,23 @@ def coloured(z_BCHW: Tensor, mean_C11: Tensor, std_C11: Tensor, lights_B3: Tenso
     else:
         flat_BCN = z_BCHW.contiguous().flatten(2)
         made = torch.baddbmm(added_BC[:, :, None], map_BCC, flat_BCN).view(z_BCHW.shape)
-    return torch.minimum(torch.maximum(made, low_C11), high_C11).contiguous(memory_format=layout(z_BCHW))
+    made = torch.minimum(torch.maximum(made, low_C11, out=made), high_C11, out=made)
+    return made.contiguous(memory_format=layout(z_BCHW))
+
+
+@exact
+def blended(x_BCHW: Tensor, factor_B: Tensor, mean_B: Tensor, grey_B: Tensor) -> Tensor:
+    """f x + (1 - f) (m mean + g grey) in 0..1, with the grey of each pixel and its mean over the picture: m = g = 0 is brightness,
+    m = 1 contrast and g = 1 saturation, which leaves pictures that are not red, green and blue alone.
+    """
+    count, channels, height, width = x_BCHW.shape
+    weights_C = x_BCHW.new_tensor(GREY) if channels == 3 else x_BCHW.new_full((channels,), 1 / channels)
+    grey_BN = weights_C @ x_BCHW.reshape(count, channels, height * width)
+    factor_B1, mean_B1, grey_B1 = (each.to(x_BCHW)[:, None] for each in (factor_B, mean_B, grey_B))
+    if channels != 3:
+        factor_B1 = torch.where(grey_B1 > 0, 1.0, factor_B1)
+    base_BN = (grey_BN * grey_B1).add_(mean_B1 * grey_BN.mean(1, keepdim=True))
+    return torch.lerp(base_BN.view(count, 1, height, width), x_BCHW, factor_B1[:, :, None, None]).clamp_(0, 1)
 
 
 def blurred(x_BCHW: Tensor, sigma_B: Tensor, reach: int) -> Tensor:
@@ -142,29 +180,30 @@ def blurred(x_BCHW: Tensor, sigma_B: Tensor, reach: int) -> Tensor:
 def sharpened(x_BCHW: Tensor, factor_B: Tensor) -> Tensor:
     """x + (f - 1) (x - smooth(x)) with a 3 x 3 mean that counts the middle 5 times: f below 1 softens, above 1 sharpens."""
     wide = F.pad(x_BCHW, (1, 1, 1, 1), mode="replicate")
-    rows = wide[:, :, :-2] + wide[:, :, 1:-1] + wide[:, :, 2:]
-    smooth = (rows[..., :-2] + rows[..., 1:-1]).add_(rows[..., 2:]).add_(x_BCHW, alpha=4).div_(13)
-    return torch.lerp(smooth, x_BCHW, factor_B[:, None, None, None].to(x_BCHW.device)).clamp_(0, 1)
+    rows = (wide[:, :, :-2] + wide[:, :, 1:-1]).add_(wide[:, :, 2:])
+    even = (rows[..., :-2] + rows[..., 1:-1]).add_(rows[..., 2:]).mul_(1 / 9)
+    return torch.lerp(even, x_BCHW, (1 - (1 - factor_B) * (9 / 13))[:, None, None, None].to(x_BCHW.device)).clamp_(0, 1)
 
 
 def stretched(x_BCHW: Tensor) -> Tensor:
     """Each channel from its darkest to its brightest pixel stretched to 0..1; flat ones stay."""
     low, high = x_BCHW.amin((2, 3), keepdim=True), x_BCHW.amax((2, 3), keepdim=True)
-    return torch.where(high - low > 1e-3, (x_BCHW - low) / (high - low).clamp(min=1e-3), x_BCHW)
+    flat = high - low < 1e-3
+    return x_BCHW.sub(low.masked_fill(flat, 0)).div_((high - low).masked_fill_(flat, 1))
 
 
 def equalized(x_BCHW: Tensor) -> Tensor:
     """Each channel's 256 levels spread so that its histogram is as flat as it can be; flat ones stay."""
     count, channels, height, width = x_BCHW.shape
-    level_RN = (x_BCHW.contiguous() * 255).round().clamp(0, 255).long().view(count * channels, height * width)
-    seen_RL = torch.zeros(count * channels, 256, device=x_BCHW.device)
-    seen_RL.scatter_add_(1, level_RN, torch.ones_like(level_RN, dtype=torch.float32))
-    up_to_RL = seen_RL.cumsum(1)
-    least_R1 = torch.where(seen_RL > 0, up_to_RL, height * width).amin(1, keepdim=True)  # pixels at the darkest level
-    table_RL = (up_to_RL - least_R1) / (height * width - least_R1).clamp(min=1)
-    made = table_RL.clamp_(0, 1).gather(1, level_RN).view(x_BCHW.shape)
-    flat_BC11 = (x_BCHW.amax((2, 3), keepdim=True) - x_BCHW.amin((2, 3), keepdim=True)) < 1 / 255
-    return torch.where(flat_BC11, x_BCHW, made).contiguous(memory_format=layout(x_BCHW))
+    x_RN = x_BCHW.reshape(count * channels, height * width)
+    level_RN = (x_RN * 255).round_().clamp_(0, 255).long()
+    low_R1, high_R1 = x_RN.amin(1, keepdim=True), x_RN.amax(1, keepdim=True)
+    seen_RL = torch.zeros(len(x_RN), 256, device=x_RN.device)
+    up_to_RL = seen_RL.scatter_add_(1, level_RN, torch.ones_like(x_RN)).cumsum_(1)
+    least_R1 = up_to_RL.gather(1, (low_R1 * 255).round_().clamp_(0, 255).long())  # pixels at the darkest level
+    made_RN = up_to_RL.sub_(least_R1).div_((height * width - least_R1).clamp_(min=1)).clamp_(0, 1).gather(1, level_RN)
+    flat_R1 = (high_R1 - low_R1 < 1 / 255).to(x_RN.dtype)
+    return torch.lerp(made_RN, x_RN, flat_R1).view(x_BCHW.shape).contiguous(memory_format=layout(x_BCHW))
 
 
 def layout(x_BCHW: Tensor) -> torch.memory_format:
@@ -174,7 +213,7 @@ def layout(x_BCHW: Tensor) -> torch.memory_format:
 
 def _straight(maps_B23: Tensor, height: int, width: int) -> Tensor:
     """(B, H, W, 2) what `affine_grid` makes, as sums of a column and a row: a tenth of the time of its products of matrices."""
-    across_W, down_H = ((torch.arange(size) * 2 + 1) / size - 1 for size in (width, height))
+    across_W, down_H = (torch.linspace(1 / size - 1, 1 - 1 / size, size) for size in (width, height))
     by_row_B2H = torch.addcmul(maps_B23[:, :, 2:], down_H, maps_B23[:, :, 1:2])
     by_column_B2W = maps_B23[:, :, :1] * across_W
     return (by_row_B2H[:, :, :, None] + by_column_B2W[:, :, None]).permute(0, 2, 3, 1)

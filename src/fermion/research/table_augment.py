@@ -50,7 +50,7 @@ class Noise(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
         def noisy(z_BCHW: Tensor, _picture: Picture) -> Tensor:  # in units of the deviation already
             e_BCHW = torch.randn(z_BCHW.shape, generator=draw).to(z_BCHW.device)
-            return torch.add(z_BCHW, e_BCHW, alpha=self.deviation)
+            return z_BCHW.add_(e_BCHW, alpha=self.deviation)
 
         rows = rows.pictures(noisy)
         if rows.frame.spread is None:

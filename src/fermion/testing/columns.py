@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fermion.columns.column import Column
+from fermion.columns.column import Coded, Column, encode_once
 from fermion.columns.schema import Field
 from fermion.core import registry
 from fermion.core.errors import ValueRejected
@@ -84,6 +84,19 @@ class ColumnContract:
         same(fitted.encode(list(self.good)), fitted.encode(objects))
         same(fitted.encode(tuple(self.good)), fitted.encode(objects))
         assert self.column.fit(objects) == fitted
+
+    def test_coded_values_mean_the_same(self) -> None:
+        """A table hands equal texts over as one value with many codes."""
+        last = len(self.good) - 1
+        coded = Coded(list(self.good), np.array([last, *range(len(self.good)), 0, 0, last], dtype=np.uint8))
+        fitted = self.column.fit(list(coded))
+        assert self.column.fit(coded) == fitted
+        same(fitted.encode(coded), fitted.encode(list(coded)))
+        same(encode_once(fitted, coded), fitted.encode(list(coded)))
+        for value in self.bad:
+            for encode in (fitted.encode, lambda values: encode_once(fitted, values)):
+                with pytest.raises(ValueRejected, match=r"^row 2: value must be .+, got "):
+                    encode(Coded([self.good[0], value], np.array([0, 0, 1, 0, 1])))
 
     def test_none_and_nan_are_one_thing(self) -> None:
         fitted = self.fitted

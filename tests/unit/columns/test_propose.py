@@ -94,3 +94,44 @@ def test_very_many_texts_are_sampled() -> None:
     proposal = found([f"{n:,}.5" for n in range(50_000)])
     assert proposal.repair.thousands == ","
     assert proposal.repaired <= 20_000
+
+
+def test_durations_of_the_calendar() -> None:
+    proposal = found(["1.5 years", "12 months", "2 years", "6 months", "10 yrs"] + ["3 years"] * 5)
+    assert proposal.type == "number"
+    column = Repaired(column=registry.find("columns", "number")(), repair=proposal.repair)
+    assert column.repaired(["1.5 years", "18 months", "10 yrs"]) == pytest.approx([1.5, 1.5, 10.0])
+    weeks = found(["2 weeks", "14 days", "3 weeks", "1 week"])
+    assert (weeks.repair.units["weeks"], weeks.repair.units["days"]) == (1.0, pytest.approx(1 / 7))
+    terms = found(["12m", "2y", "36m"])
+    assert terms.repair.units == {"m": 1.0, "y": 12.0}
+    assert found(["3 m", "250 cm", "4 m"]).repair.units == {"m": 1.0, "cm": 0.01}, "with other lengths m is a metre"
+
+
+def test_amounts_per_period() -> None:
+    paid = found(["1,200 EUR per month", "15,000 EUR p.a.", "€1,100/month", "900 EUR per month"])
+    assert set(paid.repair.strip) == {"EUR", "€"}
+    column = Repaired(column=registry.find("columns", "number")(), repair=paid.repair)
+    assert column.repaired(["1,000 EUR per month", "12,000 EUR p.a.", "€1,000/month"]) == pytest.approx([1000.0, 1000.0, 1000.0])
+    assert found(["5 % p.a.", "6 % p.a."]).repair.strip == ("%",)
+
+
+def test_numbers_without_a_unit_are_of_the_unit_that_brings_them_nearest_to_the_others() -> None:
+    chance = random.Random(1)
+    truth = [round(chance.lognormvariate(10.5, 0.5), 2) for _ in range(400)]
+    proposal = found([f"{x / 12:.2f} monthly" if row % 5 == 0 else f"{x:.2f}" for row, x in enumerate(truth)])
+    assert proposal.repair.units == {"monthly": 12.0}
+    assert proposal.notes == ("320 rows have no unit: they are taken for yearly, which brings them nearest to the others.",)
+    grams = found([f"{x / 1000:.3f} kg" if row % 2 else f"{x:.0f} g" if row % 4 else f"{x:.0f}" for row, x in enumerate(truth)])
+    assert grams.repair.units["kg"] == pytest.approx(1000.0)
+    assert grams.repair.units["g"] == 1.0
+    few = found(["1.5 kg", "2 kg", "70"])
+    assert few.repair.units == {"kg": 1.0}, "from few texts the most frequent unit"
+
+
+def test_unknown_is_missing_in_numbers_and_may_be_a_level_of_a_category() -> None:
+    assert found(["1,5", "2,5", "unknown", "Unbekannt"]).repair.missing == ("Unbekannt", "unknown")
+    assert propose(["red", "unknown", "blue"] * 3) is None
+    mixed = found(["red", "Red ", "unknown", "blue"] * 3)
+    assert mixed.repair.missing == ()
+    assert "unknown: taken for a name" in mixed.notes[0]

@@ -90,8 +90,6 @@ def test_a_part_is_gathered_column_by_column() -> None:
     assert list(rows.part([0], ["y"])) == ["y"]
     with pytest.raises(KeyError):
         part["z"]
-    assert [len(block) for block in rows.blocks(300)] == [300, 300, 300, 100]
-    assert pl.concat(block.frame for block in rows.blocks(300)).equals(rows.frame)
 
 
 def test_many_equal_texts_are_one_object() -> None:

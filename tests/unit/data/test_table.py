@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from fermion.columns.category import Category
+from fermion.columns.column import Coded
 from fermion.columns.number import Number
 from fermion.core.errors import DataError, ValueRejected
 from fermion.data.table import Table
@@ -197,3 +198,51 @@ def test_encoding_distinct_texts_is_encoding_them_all() -> None:
     rows = Table.of({"t": [None] * 50 + ["x"]})
     with pytest.raises(ValueRejected, match=r"^row 50: "):
         rows.encode(Number(), "t")
+
+
+class TestCoded:
+    @pytest.mark.parametrize("distinct", [2, 3, 300, 2_000, 4_500, 6_000])
+    def test_codes_are_exact_however_many_there_are(self, distinct: int) -> None:
+        rng = np.random.default_rng(distinct)
+        names = [None, *(f"value {number}" for number in range(distinct - 1))]
+        chosen = [names[place] for place in rng.integers(0, distinct, 20_000)]
+        table = Table.of({"x": chosen, "y": pl.Series(chosen, dtype=pl.Categorical)})
+        for name in table.names:
+            coded = table.coded(name)
+            assert coded is not None
+            assert list(coded) == chosen
+            assert len(set(coded.distinct)) == len(coded.distinct)
+            assert coded.counts.sum() == len(chosen)
+            assert table.coded(name) is coded
+
+    def test_numbers_and_truth_values_have_codes_too(self) -> None:
+        table = Table.of({"i": [3, 1, 3, 3] * 2, "f": [0.0, 1.0, 0.0, None] * 2, "t": [True, False, True, None] * 2, "d": list(range(8))})
+        for name in ("i", "f", "t"):
+            coded = table.coded(name)
+            assert coded is not None
+            np.testing.assert_array_equal(np.array(list(coded), dtype=float), np.array(list(table.values(name)), dtype=float))
+        assert table.coded("d") is None
+        assert Table.of({"x": [[1.0, 2.0]] * 4}).coded("x") is None
+        with pytest.raises(DataError, match="column must be"):
+            table.coded("nothing")
+
+    @pytest.mark.parametrize("kept", [10, 1 << 22])
+    @pytest.mark.parametrize("rows", [[5, 2, 2], [0, 3, 5, 5], [1, 2, 9], [], slice(2, 7), np.arange(10) % 2 == 0, [-1, 3]])
+    def test_a_part_is_what_taking_rows_gives(self, rows: Any, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("fermion.data.table.KEPT", kept)
+        frame = {"text": ["a", "b", None, "a", "a"] * 4, "names": [f"row {row}" for row in range(20)], "size": [1.5, None] * 10}
+        table = Table.of({**frame, "whole": list(range(20)), "day": [dt.date(2026, 1, 1)] * 20, "true": [True, None] * 10})
+        rows = np.resize(rows, 20) if isinstance(rows, np.ndarray) else rows
+        wanted = table.take(rows).batch()
+        part = table.part(rows)
+        for name, values in wanted.items():
+            got = part[name]
+            if isinstance(values, np.ndarray):
+                np.testing.assert_array_equal(got, values, strict=True)
+            else:
+                assert list(got) == values
+
+    def test_a_part_keeps_no_value_of_other_rows(self) -> None:
+        part = Table.of({"text": ["a", "b", "c", "a"] * 5}).part([0, 3, 2])["text"]
+        assert isinstance(part, Coded)
+        assert (list(part.distinct), list(part), list(part[1:])) == (["a", "c"], ["a", "a", "c"], ["a", "c"])

@@ -260,3 +260,17 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(FermionError, match=said):
             call()
+
+
+def test_labels_of_a_target_that_is_mended(tmp_path: Path) -> None:
+    """The source says yes and no, the classes are true and false: a label is written as the source writes it, and mended with it."""
+    frame = pl.DataFrame({"size": range(60), "kind": ["yes", "no", "Yes", "no"] * 15})
+    truth = "  columns: {kind: {type: flag, repair: {truth: {yes: true, no: false}}}}\n"
+    project = project_of(tmp_path, frame, data=truth)
+    first = labelling.following(project, Run(), strategy="random")
+    assert first["classes"] == ["false", "true"]
+    item = first["items"][0]
+    labelling.decide(project, item["item"], item["label"] == "no", by="ana")
+    told = labelling.overlay(Table(frame), project).values("kind")[item["row"]]
+    assert told == ("yes" if item["label"] == "no" else "no")
+    assert bool(labelling.read(project).ready.values("kind")[item["row"]]) is (item["label"] == "no")

@@ -34,4 +34,6 @@ def test_a_password_is_in_no_message(tmp_path: Path, source: str) -> None:
     with pytest.raises(Exception, match="127") as raised:
         Pipeline(Project.load(tmp_path), Run(seed=0)).go()
     assert "s3cretword" not in str(raised.value)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "fermion.yaml" and b"s3cretword" in path.read_bytes()]
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file() and path.name != "fermion.yaml" and b"s3cretword" in path.read_bytes()
+    ]

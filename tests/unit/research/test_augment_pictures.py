@@ -12,7 +12,7 @@ from fermion.research import pixels
 from fermion.research.augment import Frame, Labels, Picture, Rows
 from fermion.research.mixing import Cutmix, Mixup
 from fermion.research.picture_augment import Colour, Crop, Cutout, Distort, Flip, Rotate
-from fermion.research.randaugment import OPERATIONS, operated
+from fermion.research.randaugment import LIGHTS, OPERATIONS, operated
 from fermion.research.table_augment import Noise
 
 PICTURES = [name for name in registry.names("augments") if "image" in registry.find("augments", name).reads]
@@ -92,6 +92,22 @@ class TestMoves:
             middle = one[:, 2:7, 2:7]
             fits = [other[:, 2 + d : 7 + d, 2 + r : 7 + r] for d in range(-2, 3) for r in range(-2, 3)]
             assert min(float((middle - fit).abs().max()) for fit in fits) < 1e-5
+
+    @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last], ids=["planes", "pixels"])
+    def test_shifts_by_whole_pixels_are_copies_and_all_others_are_read_between_pixels(self, form: torch.memory_format) -> None:
+        x = batch(30, height=10, width=14).contiguous(memory_format=form)
+        shift = torch.randint(-12, 13, (30, 2), generator=draw())
+        picture = rows_of(x).frame.pictures["image"]
+        moved = pixels.maps(30, right_B=shift[:, 0] / 7, low_B=shift[:, 1] / 5)
+        change, parameters = pixels.by_whole_pixels(pixels.read, (moved,), picture)
+        assert change is pixels.shifted
+        assert torch.equal(parameters[0], shift)
+        made = change(x, picture, *parameters)
+        torch.testing.assert_close(made, pixels.read_at(x, moved), atol=1e-5, rtol=0)
+        assert made.is_contiguous(memory_format=form)
+        assert set(made.flatten().tolist()) <= set(x.flatten().tolist())
+        for other in (pixels.maps(30, right_B=shift[:, 0] / 7 + 0.01), pixels.maps(30, wide_B=-1.0), pixels.maps(30, angle_B=0.1)):
+            assert pixels.by_whole_pixels(pixels.read, (other,), picture) == (pixels.read, (other,))
 
     def test_a_crop_is_enlarged_and_lies_within(self) -> None:
         ramp = torch.linspace(0, 1, 32).expand(50, 1, 32, 32).contiguous()
@@ -235,20 +251,38 @@ class TestRandAugment:
     @pytest.mark.parametrize("channels", [1, 3])
     def test_each_operation(self, place: int, channels: int) -> None:
         x = batch(6, channels) * 0.9
-        made = operated(x, torch.full((6,), place), torch.ones(6), 2 / 3)
+        made = operated(x, torch.full((6, 1), place), torch.ones(6, 1), 2 / 3)
         assert made.min() >= 0
         assert made.max() <= 1 + 1e-6
         idle = OPERATIONS[place] == "nothing" or (channels == 1 and OPERATIONS[place] == "saturation")
         assert torch.allclose(made, x, atol=1e-6) == idle
 
     def test_each_picture_has_its_own(self) -> None:
-        """Together or alone, a picture that drew an operation gets it."""
+        """Together or alone, a picture that drew operations gets them in their order."""
         x = batch(len(OPERATIONS))
-        places, sign = torch.arange(len(OPERATIONS)).flip(0), torch.ones(len(OPERATIONS))
+        places = torch.stack([torch.arange(len(OPERATIONS)).flip(0), torch.arange(len(OPERATIONS)).roll(3)], 1)
+        sign = torch.ones_like(places)
         together = operated(x, places, sign, 0.3)
         for row in range(len(x)):
             alone = operated(x[row : row + 1], places[row : row + 1], sign[:1], 0.3)
             torch.testing.assert_close(together[row : row + 1], alone, atol=1e-6, rtol=0)
+
+    def test_lights(self) -> None:
+        x, grey = batch(8) * 0.4 + 0.3, torch.tensor(pixels.GREY)[:, None, None]
+        bright, contrast, saturation = (operated(x, torch.full((8, 1), OPERATIONS.index(name)), torch.ones(8, 1), 1 / 3) for name in LIGHTS)
+        torch.testing.assert_close(bright, (1.3 * x).clamp(max=1))
+        torch.testing.assert_close((contrast * grey).sum(1).mean((1, 2)), (x * grey).sum(1).mean((1, 2)))
+        torch.testing.assert_close((saturation * grey).sum(1), (x * grey).sum(1), atol=1e-4, rtol=0)
+        for made in (contrast, saturation):
+            assert (made.std((1, 2, 3)) > x.std((1, 2, 3))).all()
+
+    def test_solarizing_inverts_what_is_bright_and_posterizing_leaves_few_levels(self) -> None:
+        x = (batch(8) * 255).round() / 255
+        solarized, posterized = (
+            operated(x, torch.full((8, 1), OPERATIONS.index(name)), torch.ones(8, 1), 0.5) for name in ("solarize", "posterize")
+        )
+        torch.testing.assert_close(solarized, torch.where(x >= 0.5, 1 - x, x))
+        assert sorted({round(level * 255) for level in posterized.unique().tolist()}) == list(range(0, 256, 4))
 
     def test_equalizing_flattens_and_leaves_flat_pictures_alone(self) -> None:
         x = batch(4, 1, 32, 32) * 0.5 + 0.2
