@@ -20,23 +20,10 @@ SCORE = ["value", "low", "high", "baseline"]
 FINDING = ["kind", "column", "severity", "score", "rows", "message", "remedy"]
 CHECK = ["name", "ok", "detail"]
 CHECKS = ["manifest", "files", "needs", "graphs", "golden rows", "profile", "signature", "http"]
-PROFILE = [
-    "rows",
-    "bytes",
-    "sample",
-    "error",
-    "columns",
-    "missing_together",
-    "pearson",
-    "cramer",
-    "balances",
-    "parts",
-    "shifts",
-    "findings",
-]
-PROFILE += ["personal", "page"]
-DESCRIBED = ["name", "type", "kind", "rows", "missing", "distinct", "counted", "constant", "private", "numbers", "texts", "top", "time"]
-DESCRIBED += ["information"]
+SHAPES = ["missing_together", "pearson", "cramer", "balances", "parts", "shifts"]
+PROFILE = ["rows", "bytes", "sample", "error", "columns", *SHAPES, "findings", "personal", "page"]
+COUNTED = ["rows", "missing", "distinct", "counted", "constant"]
+DESCRIBED = ["name", "type", "kind", *COUNTED, "private", "numbers", "texts", "top", "time", "information"]
 PLAN = ["data", "steps", "rows", "written"]
 CLEAN = ["rows", "aside", "examples", "repaired"]
 STEP = ["what", "column", "rows", "examples", "notes"]

@@ -215,7 +215,10 @@ def label_import(known: Namespace) -> int:
 
 def _print_items(found: dict[str, Any]) -> None:
     for one in found.get("items", []):
-        print(msgspec.json.encode(one).decode())
+        now = f"{one['label']}, perhaps {one['suggestion']}" if one["suggestion"] is not None else str(one["label"])
+        print(f"{one['item']}  row {one['row']:,}  {now}  ({one['reason']})")
+        shown = [f"{name} {value}" for name, value in one["data"].items() if not str(value).startswith("data:")]
+        print(f"    {', '.join(shown)[:400]}" if shown else "    a picture; --json has it")
     print(_progress(found))
 
 

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from fermion.bundle.runtime import Runtime
 from fermion.columns.column import Arrays, Batch, Values
+from fermion.columns.expect import broken
 from fermion.columns.output import Output, Probability
 from fermion.columns.private import invented
 from fermion.columns.request import Requests
@@ -19,6 +20,7 @@ from fermion.core.errors import BundleError, FermionError, Told
 
 NAME = "golden.json"
 MOST = 32
+DRAWS = 100  # tries to make up rows that hold what is expected
 
 
 class Expected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,19 +42,13 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def of(cls, runtime: Runtime, batch: Mapping[str, Values], *, seed: int = 0) -> Golden:
         """Rows answered by this runtime, each alone: an answer must not depend on its neighbours.
 
-        Of a private column no value is kept: others of its kind are made up, drawn by `seed`, and the answers are to those.
+        Of a private column no value is kept: others of its kind are made up, drawn by `seed`, and the answers are to those. Rows that
+        the service would refuse, for they break an expectation, are left out.
 
         Raises:
-            BundleError: no rows or more than 32, or an answer that is not a finite number.
+            BundleError: no rows, none that the service would take or more than 32, or an answer that is not a finite number.
         """
-        rng = np.random.default_rng(seed)
-        columns = {
-            field.name: [
-                field.column.plain(value)
-                for value in (invented(field.column, batch[field.name], rng) if field.private else batch[field.name])
-            ]
-            for field in runtime.schema.fields
-        }
+        columns = _shown(runtime.schema, batch, np.random.default_rng(seed))
         golden = cls(columns=columns, outputs={})
         rows = golden.batch(runtime.requests)
         count = len(next(iter(rows.values())))
@@ -122,6 +118,33 @@ def read(data: bytes, schema: Schema, outputs: Sequence[Output]) -> Golden:
         raise BundleError("the answers to the golden rows", rule=f"of the shapes {want}", given=Told(str(given)), remedy=_AGAIN)
     _check_finite(golden.arrays())
     return golden
+
+
+def _shown(schema: Schema, batch: Mapping[str, Values], rng: np.random.Generator) -> dict[str, list[Any]]:
+    """The rows as they may be shown, without those that a request may not hold. What is made up is drawn again until it may."""
+    private = [field for field in schema.fields if field.private]
+    rows: dict[str, Any] = {field.name: list(batch[field.name]) for field in schema.fields}
+    count = len(next(iter(rows.values()), []))
+    refused = np.ones(count, dtype=np.bool_)
+    for _ in range(DRAWS if private else 1):
+        for field in private:
+            made = invented(field.column, batch[field.name], rng)
+            rows[field.name] = [made[row] if refused[row] else value for row, value in enumerate(rows[field.name])]
+        strict = [one for one in schema.expect if one.then != "warn" and one.tolerate == 0]
+        refused = np.zeros(count, dtype=np.bool_)
+        for _, broken_N in broken(strict, rows, schema.columns) if strict and count else []:
+            refused |= broken_N
+        if not refused.any():
+            break
+    if count and refused.all():
+        raise BundleError(
+            "the golden rows",
+            rule="rows that the service would take",
+            given=Told(f"{count} that break an expectation"),
+            remedy="Look at data.expect: `fermion check` says which rows of the data break it.",
+        )
+    kept = np.flatnonzero(~refused)
+    return {field.name: [field.column.plain(rows[field.name][row]) for row in kept] for field in schema.fields}
 
 
 def _check_finite(arrays: Arrays) -> None:

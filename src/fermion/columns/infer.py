@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -154,7 +155,7 @@ def guess(values: Values) -> Column | str:
         if not present.size:
             return "every value is missing"
         return {"b": Flag(), "M": Time()}.get(values.dtype.kind, Number())
-    sample: list[Any] = [value for value in values if not is_missing(value)][:SAMPLE]
+    sample: list[Any] = list(itertools.islice((value for value in values if not is_missing(value)), SAMPLE))
     if not sample:
         return "every value is missing"
     return _of_kind(sample)

@@ -20,6 +20,7 @@ from fermion.columns.flag import Flag
 from fermion.columns.number import Number
 from fermion.columns.repair import Repaired
 from fermion.columns.time import Time
+from fermion.columns.units import UNITS, USUAL, family_of
 from fermion.core.declared import Repair
 from fermion.core.errors import ValueRejected
 
@@ -37,38 +38,6 @@ MISSING = LEVELS | {"", "na", "n/a", "n.a.", "#n/a", "nan", "null", "nil", "--",
 _TRUE = frozenset({"yes", "y", "true", "t", "on", "1", "ja", "oui", "si", "sí", "sim"})
 _FALSE = frozenset({"no", "n", "false", "f", "off", "0", "nein", "non", "não"})
 _MONEY = frozenset("$€£¥₹₽₩₺₫₪฿") | {"usd", "eur", "gbp", "chf", "jpy", "inr", "cny", "rmb", "aud", "cad", "sek", "nok", "dkk", "pln"}
-_YEAR = 365.2425  # days, of the Gregorian calendar
-_PERIODS = {
-    1.0: ("year", "yr", "annum", "y"), 4.0: ("quarter",), 12.0: ("month", "mo", "mth"), _YEAR / 7: ("week", "wk"), _YEAR: ("day",),
-}  # fmt: skip
-_EACH = {"yearly": 1.0, "annually": 1.0, "annual": 1.0, "p.a.": 1.0, "pa": 1.0, "quarterly": 4.0, "monthly": 12.0, "weekly": _YEAR / 7}
-_UNITS: dict[str, dict[str, float]] = {
-    "mass": {"mg": 1e-6, "g": 1e-3, "kg": 1.0, "t": 1e3, "oz": 0.028349523125, "lb": 0.45359237, "lbs": 0.45359237},
-    "length": {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, "in": 0.0254, "ft": 0.3048, "yd": 0.9144, "mi": 1609.344},
-    "volume": {"ml": 1e-3, "cl": 1e-2, "dl": 0.1, "l": 1.0},
-    "time": {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hours": 3600.0, "d": 86400.0, "days": 86400.0},
-    "calendar": {
-        **dict.fromkeys(("y", "yr", "yrs", "yr.", "yrs.", "year", "years"), 12.0),
-        **dict.fromkeys(("quarter", "quarters"), 3.0),
-        **dict.fromkeys(("m", "mo", "mos", "mo.", "mos.", "mth", "mths", "month", "months"), 1.0),
-        **dict.fromkeys(("w", "wk", "wks", "week", "weeks"), 84 / _YEAR),
-        **dict.fromkeys(("d", "day", "days"), 12 / _YEAR),
-    },
-    "per period": {
-        **_EACH,
-        **{
-            f"{per}{one}": counts
-            for counts, names in _PERIODS.items()
-            for one in names
-            for per in ("per ", "a ", "each ", "every ", "/", "/ ")
-        },
-    },
-    "data": {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12},
-}
-# What a number may be of where its unit is not said.
-_USUAL = (
-    "g", "kg", "mg", "t", "mm", "cm", "m", "km", "ml", "l", "s", "min", "h", "days", "months", "years", "yearly", "monthly", "weekly",
-)  # fmt: skip
 _CODE = re.compile(r"([^\W\d_]{1,4})[-_ ]?\d{3,}[^\W_]*")
 _PARTS = re.compile(
     r"\s*([^\d\s+.,'’_\u2212-]*)\s*([+\u2212-]?)\s*([^\d\s+.,'’_\u2212-]*)\s*([\d.,'’_ \u00a0\u202f]*\d[.,]?(?:[eE][+-]?\d+)?)\s*(\D*?)\s*"
@@ -192,7 +161,7 @@ def _around(parts: Iterable[re.Match[str]], times: Iterable[int]) -> tuple[tuple
     notes: tuple[str, ...] = ()
     if strip["%"] and sum(strip.values()) + bare > strip["%"] and bare:
         notes = (f"{bare} rows have no %: make sure that they are not shares of 1.",)
-    known = _family(units)
+    known = family_of(units)
     return tuple(sign for sign, _ in strip.most_common()), known, notes
 
 
@@ -222,15 +191,6 @@ def _behind(found: re.Match[str]) -> tuple[str, str]:
     return "", text
 
 
-def _family(units: Counter[str]) -> dict[str, float]:
-    """The units of the one family that counts most, relative to the most frequent of them."""
-    shares = {name: sum(times for unit, times in units.items() if unit.casefold() in family) for name, family in _UNITS.items()}
-    name = max(shares, key=lambda one: shares[one])
-    mine = [unit for unit, _ in units.most_common() if unit.casefold() in _UNITS[name]]
-    one = _UNITS[name][mine[0].casefold()] if mine else 1.0
-    return {unit: float(f"{_UNITS[name][unit.casefold()] / one:.15g}") for unit in mine}
-
-
 def _without_unit(repair: Repair, parts: Mapping[str, re.Match[str]], rest: Mapping[str, int]) -> tuple[Repair, tuple[str, ...]]:
     """What numbers without a unit are: the most frequent unit, unless another brings their median much nearer to that of the rest."""
     column = Repaired(column=Number(), repair=repair)
@@ -249,7 +209,7 @@ def _without_unit(repair: Repair, parts: Mapping[str, re.Match[str]], rest: Mapp
     if not rows:
         return repair, ()
     first = next(iter(repair.units))
-    family = next(names for names in _UNITS.values() if first.casefold() in names)
+    family = next(names for names in UNITS.values() if first.casefold() in names)
     most, why = first, ""
     if min(len(bare), len(known)) >= SOME:
         middle, other = statistics.median(bare), statistics.median(known)
@@ -257,7 +217,7 @@ def _without_unit(repair: Repair, parts: Mapping[str, re.Match[str]], rest: Mapp
         def apart(unit: str) -> float:  # in powers of e
             return abs(math.log(middle * family[unit.casefold()] / family[first.casefold()] / other))
 
-        nearest = min((*repair.units, *(unit for unit in _USUAL if unit in family)), key=apart)
+        nearest = min((*repair.units, *(unit for unit in USUAL if unit in family)), key=apart)
         if apart(nearest) < math.log(1.5) < math.log(3) < apart(first):
             most, why = nearest, ", which brings them nearest to the others"
     counts = {unit: float(f"{family[unit.casefold()] / family[most.casefold()]:.15g}") for unit in repair.units}

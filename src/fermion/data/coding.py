@@ -47,6 +47,18 @@ def coded(series: pl.Series, values: Callable[[pl.Series], Values]) -> Coded | N
     return Coded(values(distinct), codes_N)
 
 
+def texts(series: pl.Series) -> list[str | None]:
+    """Texts as a list. Of many rows with few distinct texts, equal ones are one object: a tenth of the memory."""
+    series = plain(series)
+    made = coded(series, listed) if len(series) >= MANY else None
+    return series.to_list() if made is None else np.array(made.distinct, dtype=object)[made.codes].tolist()
+
+
+def listed(series: pl.Series) -> list[Any]:
+    """Values as Python has them."""
+    return series.to_list()
+
+
 def is_text(series: pl.Series) -> bool:
     """Whether the values are texts, whatever Polars keeps them as."""
     import polars as pl

@@ -24,6 +24,7 @@ PERIODS = 400  # of a time line at most
 
 
 def described(table: Table, name: str, exact: Exact, sampled: pl.Series | None, whole: bool) -> Described:
+    """One column as the profile tells it; `sampled` are its values in the sample, and `whole` says that the sample is all rows."""
     import polars as pl
 
     series = table.series(name)
@@ -129,6 +130,11 @@ def _top(series: pl.Series) -> tuple[Bar, ...]:
 
 
 def shown(value: object) -> str:
+    """A value as a short text.
+
+    >>> shown(0.5), shown(True)
+    ('0.5', 'yes')
+    """
     text = f"{value:g}" if isinstance(value, float) else "yes" if value is True else "no" if value is False else str(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
 

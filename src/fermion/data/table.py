@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fermion.columns.column import Arrays, Coded, Column, Values, encode_once
 from fermion.core.errors import DataError, Told, did_you_mean
 from fermion.core.lazy import load
-from fermion.data.coding import MANY, coded, is_flat, is_text, plain
+from fermion.data.coding import coded, is_flat, is_text, listed, plain, texts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -148,13 +148,13 @@ class Table:
         choose = chooser(some, len(self))
 
         def values(name: str) -> Values:
-            series, texts = self.series(name), None
+            series, made = self.series(name), None
             if is_text(series) and len(self) <= KEPT:
                 whole = self.coded(name)
-                texts = None if whole is None else whole.take(some)
+                made = None if whole is None else whole.take(some)
             elif is_text(series):
-                texts = coded(plain(choose(series)), _listed)
-            return _values(choose(series), name) if texts is None else texts
+                made = coded(plain(choose(series)), listed)
+            return _values(choose(series), name) if made is None else made
 
         return Columns(chosen, values)
 
@@ -357,7 +357,7 @@ def _values(series: pl.Series, name: str) -> Values:
     if kind == pl.Boolean:
         return series.to_list() if series.null_count() else series.to_numpy()
     if isinstance(kind, pl.String | pl.Categorical | pl.Enum):
-        return _texts(series.cast(pl.String))
+        return texts(series)
     if isinstance(kind, pl.Binary | pl.Null):
         return series.to_list()
     if isinstance(kind, pl.Datetime) and kind.time_zone:
@@ -374,16 +374,6 @@ def _values(series: pl.Series, name: str) -> Values:
         given=Told(f"values of type {kind}"),
         remedy=f"Convert it where the data come from, or leave it out: `data.ignore: [{name}]`.",
     )
-
-
-def _texts(series: pl.Series) -> list[str | None]:
-    """Texts as a list. Of many rows with few distinct texts, equal ones are one object: a tenth of the memory."""
-    made = coded(series, _listed) if len(series) >= MANY else None
-    return series.to_list() if made is None else np.array(made.distinct, dtype=object)[made.codes].tolist()
-
-
-def _listed(series: pl.Series) -> list[Any]:
-    return series.to_list()
 
 
 def _innermost(kind: Any) -> Any:

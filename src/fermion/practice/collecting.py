@@ -65,7 +65,7 @@ def shaped(table: Table, spec: Spec, read: Callable[[str], Table], where: str = 
         return table
     if time is None:
         remedy = "Name the column that says when a row happened: data.time."
-        raise SpecError("data.features", rule="with a column of time", given=Told("none"), remedy=remedy, where=where)
+        raise SpecError("data.features", rule="with a column of time", given=Told("none"), remedy=remedy, where="data.features")
     check(timed, known=table.names, targets=targets_of(data), where=where)
     return features.add(table, timed, time=time)
 

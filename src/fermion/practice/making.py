@@ -209,7 +209,7 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
         curves=fitted.curves,
         notes=fitted.notes,
         skipped=learnt.skipped,
-        model=msgspec.to_builtins(model),
+        model=_told(model),
         stopped=run.stopped,
     )
 
@@ -283,6 +283,13 @@ def commit_of(folder: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _told(model: Model) -> dict[str, Any]:
+    """The model with its settings; how its inputs are prepared stands among them."""
+    if isinstance(model, Prepared):
+        return {**msgspec.to_builtins(model.model), "prepare": msgspec.to_builtins(model.plan)}
+    return msgspec.to_builtins(model)
 
 
 def _guess(output: Output, train: Encoded) -> list[float]:

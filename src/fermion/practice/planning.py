@@ -21,7 +21,7 @@ from fermion.core.run import Run
 from fermion.core.spec import Spec, document, read
 from fermion.data import personal, sources
 from fermion.data.clean import clean, part_digest
-from fermion.data.split import Marks
+from fermion.data.split import TRAIN, Marks
 from fermion.data.table import Table
 from fermion.practice import collecting, making
 from fermion.practice.labelling import overlay
@@ -30,6 +30,7 @@ from fermion.practice.project import Project
 
 FAR, FAR_IN_LOG = 12.0, 7.0  # robust deviations: a value is proposed as an outlier when it is far off as it is and in its logarithm
 FEW = 0.03  # outliers are rare; what is frequent is a heavy tail
+NATURAL = 0.2  # share of rows from which repetition is how the data are: few columns with few values
 SURE = 0.8  # the score from which personal data are proposed to be guarded
 
 
@@ -184,7 +185,12 @@ def _rows(table: Table, marks: Marks, spec: Spec, run: Run) -> tuple[dict[str, A
     steps: list[Step] = []
     if spec.data.clean.duplicates is None:
         trial = clean(table, marks, Clean(duplicates="near", similarity=spec.data.clean.similarity), ignore=unseen, targets=targets)
+        natural = len(trial.aside) > NATURAL * int((marks.codes == TRAIN).sum())
         for step, count in trial.counts.items():
+            if natural:
+                note = "so many repeat that it may be how the data are: `data: {clean: {duplicates: exact}}` keeps the first of each"
+                steps.append(Step(what=f"perhaps set aside {step}", column="", rows=count, notes=(note,)))
+                continue
             plan["duplicates"] = "near" if "near duplicates" in trial.counts else "exact"
             examples = [f"row {one.row} {one.reason}" for one in trial.aside if one.step == step]
             steps.append(Step(what=f"set aside {step}", column="", rows=count, examples=tuple(examples[:3])))
@@ -290,7 +296,7 @@ def describe(project: Project, run: Run) -> dict[str, Any]:
     hidden = {name for name, said in spec.data.columns.items() if said.private is not None}
     shown = [one for one in cleaned.aside if not any(f"`{name}`" in one.reason for name in hidden)]
     return {
-        "rows": int((marks.codes == 0).sum()),
+        "rows": int((marks.codes == TRAIN).sum()),
         "aside": cleaned.counts,
         "examples": {step: [f"row {one.row}: {one.reason}" for one in shown if one.step == step][:3] for step in cleaned.counts},
         "repaired": [name for name, said in spec.data.columns.items() if said.repair is not None],

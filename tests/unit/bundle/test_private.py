@@ -20,7 +20,8 @@ from fermion.bundle.verify import verify
 from fermion.columns.infer import infer
 from fermion.columns.output import Probability
 from fermion.columns.schema import Schema
-from fermion.core.declared import Declared, Feature, Repair
+from fermion.core.declared import Declared, Expectation, Feature, Repair
+from fermion.core.errors import BundleError
 from fermion.measure.sketches import CategorySketch, NumberSketch, distance
 from fermion.testing.handmade import bundles, linear
 
@@ -139,3 +140,31 @@ def test_edges_are_no_values_even_of_few_numbers() -> None:
         encoded = {float(x) for x in schema.encode({"x": values})["numbers"][:, 0]}
         assert not encoded & {*sketch.edges, sketch.low, sketch.high, sketch.centre, sketch.mean}
         assert not sketch.edges or (sketch.counts[0] == sketch.counts[-1] == 0 and sum(sketch.counts) == len(values))
+
+
+def test_what_is_made_up_holds_what_is_expected() -> None:
+    rng = np.random.default_rng(0)
+    batch = {"price": rng.uniform(10, 9000, 20).tolist(), "paid": rng.uniform(1, 10, 20).tolist()}
+    expect = [Expectation(column="price", between=(0, 9500)), Expectation(relation="paid <= price")]
+    schema = infer(batch, {"price": Declared(private="keep")}, expect=expect).schema.fit(batch)
+    runtime = _runtime(schema)
+    golden = Golden.of(runtime, batch)
+    assert len(golden) == 20
+    assert all(
+        0 <= price <= 9500 and paid <= price for price, paid in zip(*(golden.columns[name] for name in ("price", "paid")), strict=True)
+    )
+    assert not set(golden.columns["price"]) & set(batch["price"])
+
+
+def test_rows_that_the_service_would_refuse_are_no_golden_rows() -> None:
+    batch = {"price": [5.0, -1.0, 7.0]}
+    schema = infer(batch, {}, expect=[Expectation(column="price", between=(0, None))]).schema.fit(batch)
+    assert Golden.of(_runtime(schema), batch).columns["price"] == [5.0, 7.0]
+    with pytest.raises(BundleError, match="rows that the service would take"):
+        Golden.of(_runtime(schema), {"price": [-5.0, -1.0]})
+
+
+def _runtime(schema: Schema) -> Runtime:
+    output = Probability(target="kind").fit(["a", "b"])
+    step = Onnx(graph="model", inputs={name: name for name in schema.layout.names}, outputs={output.array: output.array})
+    return Runtime(schema=schema, steps=(step,), graphs={"model": linear(schema, (output,))}, outputs=(output,))

@@ -54,9 +54,9 @@ def test_clean_means_numbers_and_dates_and_nothing_from_after_the_outcome(clean:
 
 def test_the_dirt_is_what_the_class_says(dirty: pl.DataFrame) -> None:
     assert dirty.height == 3_000 + 60 + 30, "2 % repeated, 1 % typed twice"
-    assert 59 <= dirty.is_duplicated().sum() - dirty.unique().is_duplicated().sum() - 60 <= 61
+    assert dirty.height - dirty.unique().height == 60
     income = dirty["income"].drop_nulls()
-    assert 0.12 < income.str.ends_with(" monthly").mean() < 0.18
+    assert 0.12 < np.mean(income.str.ends_with(" monthly").to_numpy()) < 0.18
     assert income.str.starts_with("$").any()
     assert set(income.filter(~income.str.contains(r"\d"))) == set(MISSING)
     shapes = dirty["applied_on"].str.replace_all(r"\d", "9").str.replace_all("[A-Za-z]+", "A")

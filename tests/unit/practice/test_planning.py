@@ -108,6 +108,13 @@ def test_clean_data_get_no_plan(tmp_path: Path) -> None:
     assert project.path.read_text() == before
 
 
+def test_rows_that_repeat_by_nature_are_no_plan(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"colour": ["red", "blue", "green"] * 100, "y": ["a", "b"] * 150})
+    plan = plan_of(rows_project(tmp_path, frame))
+    assert plan.data == {}
+    assert any("it may be how the data are" in line for line in plan.lines())
+
+
 def test_values_of_private_columns_are_not_among_the_examples(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {
