@@ -6,7 +6,7 @@ Mitchell et al., "Model cards for model reporting", 2019. Values of private colu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from fermion.core.spec import Spec
 from fermion.data import sources
@@ -70,11 +70,7 @@ def _facts(spec: Spec, product: Product, report: Report, rows: Mapping[str, int]
 
 
 def _model(model: Mapping[str, Any]) -> str:
-    """What was fitted; the preparation of its inputs stands in front of it."""
-    inner = model.get("model")
-    if model.get("type") == "prepared" and isinstance(inner, Mapping):
-        return f"{_model(cast('Mapping[str, Any]', inner))}, with its inputs prepared as declared"
-    return str(model.get("type", ""))
+    return f"{model.get('type', '')}{', with its inputs prepared as declared' if 'prepare' in model else ''}"
 
 
 def _metrics(report: Report) -> str:
