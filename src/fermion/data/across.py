@@ -159,6 +159,8 @@ def _together(view: View, names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _entities(view: View, features: Sequence[str], marks: Marks, time: str | None) -> Iterator[Finding]:
+    import polars as pl
+
     train_N, test_N = view.codes == TRAIN, view.codes == TEST
     if marks.by == "group" or not test_N.any() or not train_N.any():
         return
@@ -167,13 +169,13 @@ def _entities(view: View, features: Sequence[str], marks: Marks, time: str | Non
         if not _names_entities(series, name) or name in view.table.paths:
             continue
         series = view.series(name)
-        hash_N, known_N = series.hash(seed=0).to_numpy(), ~missing_of(series)
-        trained = np.unique(hash_N[train_N & known_N])
+        known_N = ~missing_of(series)
+        trained = series.filter(pl.Series(train_N & known_N))
+        distinct = trained.unique()
         rows = np.flatnonzero(test_N & known_N)
-        if len(trained) < ENTITIES or int((train_N & known_N).sum()) < 1.5 * len(trained):
+        if len(distinct) < ENTITIES or len(trained) < 1.5 * len(distinct):
             continue
-        at = np.minimum(np.searchsorted(trained, hash_N[rows]), len(trained) - 1)
-        both = rows[trained[at] == hash_N[rows]]
+        both = rows[series.filter(pl.Series(test_N & known_N)).is_in(distinct.implode()).to_numpy()]
         if both.size >= SHARED * max(1, len(rows)):
             yield finding(
                 "group-across",
