@@ -209,7 +209,7 @@ def _without_unit(repair: Repair, parts: Mapping[str, re.Match[str]], rest: Mapp
     if not rows:
         return repair, ()
     first = next(iter(repair.units))
-    family = next(names for names in UNITS.values() if first.casefold() in names)
+    family = next(names for names in UNITS.values() if all(unit.casefold() in names for unit in repair.units))
     most, why = first, ""
     if min(len(bare), len(known)) >= SOME:
         middle, other = statistics.median(bare), statistics.median(known)

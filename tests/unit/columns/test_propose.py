@@ -105,6 +105,7 @@ def test_durations_of_the_calendar() -> None:
     assert (weeks.repair.units["weeks"], weeks.repair.units["days"]) == (1.0, pytest.approx(1 / 7))
     terms = found(["12m", "2y", "36m"])
     assert terms.repair.units == {"m": 1.0, "y": 12.0}
+    assert found(["12m", "2y", "36m", "24"]).notes == ("1 rows have no unit: they are taken for m.",)
     assert found(["3 m", "250 cm", "4 m"]).repair.units == {"m": 1.0, "cm": 0.01}, "with other lengths m is a metre"
 
 
