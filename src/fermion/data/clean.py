@@ -155,7 +155,7 @@ def _nearly(table: Table, rows: NDArray[np.int64], similarity: float) -> Iterato
         if later not in first or earlier < first[later][0]:
             first[later] = (earlier, alike)
     for place, (earlier, alike) in sorted(first.items()):
-        yield int(rows[place]), f"is {alike:.0%} like row {rows[earlier]}"
+        yield int(rows[place]), f"is {alike:.1%} like row {rows[earlier]}"
 
 
 def _far(

@@ -35,14 +35,13 @@ CITIES = {
 }
 PURPOSES = ("car", "furniture", "education", "debt consolidation", "home improvement", "medical")
 FIRST = (
-    "Anna", "Bruno", "Carmen", "Charles", "Eve", "Finn", "Gia", "Hugo", "Ines", "Jon", "Kira", "Leo", "Mona", "Nils", "Olga", "Paul", "Rosa", "Sam",
+    "Anna", "Bruno", "Carmen", "Charles", "Eve", "Finn", "Gia", "Hugo", "Ines",
+    "Jon", "Kira", "Leo", "Mona", "Nils", "Olga", "Paul", "Rosa", "Sam",
 )  # fmt: skip
 LAST = (
     "Abel", "Baker", "Cruz", "Diaz", "Evans", "Fox", "Grant", "Hale", "Ito", "Jensen", "Khan", "Lopez", "Meyer", "Novak", "Okafor", "Price",
 )  # fmt: skip
 MISSING = ("n/a", "-", "unknown")
-
-Text = NDArray[np.object_]
 
 
 class LoanApplications(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -98,7 +98,7 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
     try:
         found = infer(
             batch,
-            inputs_of(data),
+            {name: said for name, said in inputs_of(data).items() if name not in derived_names(data)},
             without=(*targets, *set_aside(spec, table)),
             features=[feature for feature in data.features if feature.take is None],
             expect=data.expect,
@@ -114,6 +114,24 @@ def inputs_of(data: Data) -> dict[str, Declared]:
     """What is declared about inputs: targets and ignored columns are none."""
     gone = {*targets_of(data), *data.ignore}
     return {name: said for name, said in data.columns.items() if name not in gone}
+
+
+def derived_names(data: Data) -> set[str]:
+    """The names of ratios and differences of a row's columns: made in the bundle, so that only how a model takes them can be declared.
+
+    Raises:
+        SpecError: a kind, a repair or privacy is declared for one.
+    """
+    names = {name_of_feature(feature) for feature in data.features if feature.take is None}
+    for name in sorted(names & set(data.columns)):
+        said = data.columns[name]
+        if said.column is not None or said.repair is not None or said.private is not None or said.missing != "learn":
+            rule = "declared with impute, indicator and scale alone"
+            remedy = "It is a number made from other columns; declare those."
+            raise SpecError(
+                f"the column `{name}` of data.columns", rule=rule, given=Told("more"), remedy=remedy, where=f"data.columns.{name}"
+            )
+    return names
 
 
 def made_of(data: Data) -> list[str]:
