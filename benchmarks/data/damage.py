@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from msgspec import structs
 from numpy.typing import NDArray
 
 from fermion.columns.propose import Proposal, propose
@@ -36,6 +37,11 @@ from fermion.practice.planning import far_off
 OUT = Path(__file__).with_suffix(".json")
 ROWS = 4_000  # of each table, evenly over its length
 SHARE = 0.02  # of the rows of a column in another unit
+ALONE = {  # outlier steps that look at one column, and positive numbers by their logarithms
+    "iqr": Outliers(by="iqr"),
+    "robust_z": Outliers(by="robust_z"),
+    "robust_z of logarithms": Outliers(by="robust_z", log=True),
+}
 WORDS = ("n/a", "-", "unknown")
 FORMS = ("%Y-%m-%d", "%d.%m.%Y", "%b %d, %Y", "%Y/%m/%d")
 
@@ -182,9 +188,9 @@ def outliers_of(
             damaged_N = np.where(hit_N, x_N * factor, x_N)
             table = Table.of({name: damaged_N})
             column(f"columns {told}", far_off(damaged_N))
-            for by in ("iqr", "robust_z"):
-                cleaned = clean(table, marks, Clean(outliers=(Outliers(by=by, columns=(name,)),)))
-                count(f"{by}, {told}", hit_N, rows(cleaned.aside, len(frame)))
+            for step, plan in ALONE.items():
+                cleaned = clean(table, marks, Clean(outliers=(structs.replace(plan, columns=(name,)),)))
+                count(f"{step}, {told}", hit_N, rows(cleaned.aside, len(frame)))
             here_N = at_N & (which_N == position) & can_N
             everywhere[name][here_N] *= factor
             wrong_N |= here_N
@@ -193,9 +199,9 @@ def outliers_of(
     for name, x_N in columns.items():
         column("columns without damage", far_off(x_N))
         nothing_N = np.zeros(len(frame), dtype=np.bool_)
-        for by in ("iqr", "robust_z"):
-            cleaned = clean(Table.of({name: x_N}), marks, Clean(outliers=(Outliers(by=by, columns=(name,)),)))
-            count(f"{by}, no damage", nothing_N, rows(cleaned.aside, len(frame)))
+        for step, plan in ALONE.items():
+            cleaned = clean(Table.of({name: x_N}), marks, Clean(outliers=(structs.replace(plan, columns=(name,)),)))
+            count(f"{step}, no damage", nothing_N, rows(cleaned.aside, len(frame)))
 
 
 def rows(aside: Any, n: int) -> NDArray[np.bool_]:

@@ -193,6 +193,9 @@ class Outliers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[float, Meta(gt=0.0)] | None,
         Meta(description="Interquartile ranges (3), robust deviations (6), or the share of rows (0.01)."),
     ] = None
+    log: Annotated[
+        bool, Meta(description="Distances of logarithms: of amounts, a value a thousand times too small is as far off as one too large.")
+    ] = False
 
 
 class Lineage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

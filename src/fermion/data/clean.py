@@ -164,11 +164,14 @@ def _far(
     limit = LIMITS[plan.by] if plan.limit is None else plan.limit
     names = _numeric(table, plan, targets)
     if plan.by == "isolation":
+        if plan.log:
+            raise SpecError("data.clean.outliers: log", rule="with iqr or robust_z", given="isolation", remedy="Leave it out.")
         yield from _isolated(table, rows, names, limit, seed)
         return
     for name in names:
         x_N = _numbers(table.series(name))[rows]
-        known_N = x_N[~np.isnan(x_N)]
+        read_N = np.log(np.where(x_N > 0, x_N, np.nan)) if plan.log else x_N
+        known_N = read_N[~np.isnan(read_N)]
         if not known_N.size:
             continue
         if plan.by == "iqr":
@@ -180,7 +183,9 @@ def _far(
             low, high = middle - limit * spread, middle + limit * spread
         if not low < high:  # half of the values are one value: nothing to measure a distance by
             continue
-        for place in np.flatnonzero((x_N < low) | (x_N > high)):
+        far = np.flatnonzero((read_N < low) | (read_N > high))
+        low, high = (np.exp(low), np.exp(high)) if plan.log else (low, high)
+        for place in far:
             told = "is far from the others" if name in private else f"is {x_N[place]:.6g}, outside {low:.6g} to {high:.6g}"
             yield int(rows[place]), f"`{name}` {told}"
 

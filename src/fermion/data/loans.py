@@ -20,7 +20,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta, Struct
-from numpy.typing import NDArray
 
 from fermion.data.table import Table
 

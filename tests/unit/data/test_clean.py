@@ -59,6 +59,17 @@ def test_planted_outliers_are_found_and_little_else(by: str) -> None:
     assert all("`x`" in one.reason or "isolation score" in one.reason for one in found.aside)
 
 
+def test_logarithms_find_what_is_too_small() -> None:
+    amount_N = np.random.default_rng(0).lognormal(5, 0.5, 500)
+    amount_N[7] /= 1000
+    table = Table.of({"amount": [*amount_N.tolist(), 0.0]})
+    assert clean(table, all_train(501), Clean(outliers=(Outliers(by="robust_z"),))).counts.get("outliers: robust_z", 0) <= 3
+    (one,) = clean(table, all_train(501), Clean(outliers=(Outliers(by="robust_z", log=True),))).aside
+    assert one.row == 7
+    with pytest.raises(SpecError, match="with iqr or robust_z"):
+        clean(table, all_train(501), Clean(outliers=(Outliers(by="isolation", log=True),)))
+
+
 def test_limits_are_learned_from_the_training_part_alone() -> None:
     rng = np.random.default_rng(1)
     x_N = rng.normal(size=400)
