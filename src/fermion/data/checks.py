@@ -14,7 +14,7 @@ from fermion.core.errors import DataError, Told, did_you_mean
 from fermion.data import hints
 from fermion.data.across import across
 from fermion.data.expectations import unmet
-from fermion.data.findings import KINDS, Accepted, Finding, Severity, View, finding, ignoring, missing_of
+from fermion.data.findings import KINDS, Accepted, Finding, Severity, View, each, finding, ignoring, missing_of
 from fermion.data.leaks import leaks
 from fermion.data.marks import TRAIN, Marks
 from fermion.data.table import Table
@@ -28,6 +28,7 @@ MANY_MISSING = 0.5
 TOKEN = 40  # characters on average: longer texts are something to read, not the name of a row
 FEW = 200  # rows: of fewer, numbers that are measured may well rise or be nearly all different
 NEARLY = 0.99  # the share of different values in a column that numbers rows
+LOOKED = 10_000  # rows that are looked at before all of them are
 
 
 def check(
@@ -82,8 +83,8 @@ def check(
     found = [_absent(target, table) for target in targets if target not in present]
     for target in present:
         found += _of_target(view, target, classification[target], several=len(targets) > 1)
-    for name in features:
-        found += _of_feature(view, name, moment=name == time)
+    for some in each(lambda name: list(_of_feature(view, name, moment=name == time)), features):
+        found += some
     for target in present:
         found += leaks(view, features, target, classes=classification[target], time=time)
     found += across(
@@ -199,7 +200,9 @@ def _of_feature(view: View, name: str, *, moment: bool) -> Iterator[Finding]:
             severity="warning" if share >= MANY_MISSING else "info",
             remedy=f"{ignoring(name)} Or, where training happens to have none: `data.columns: {{{name}: {{missing: accept}}}}`.",
         )
-    trained = series.filter(pl.Series(view.codes == TRAIN))
+    first = np.flatnonzero(view.codes[:LOOKED] == TRAIN)
+    maybe = _is_constant(series.gather(first[:100]))  # most columns are told from a constant by a few rows
+    trained = series.filter(pl.Series(view.codes == TRAIN)) if maybe else series.head(0)
     if len(trained) > 1 and _is_constant(trained):
         picture = isinstance(series.dtype, pl.Array)
         yield finding(
@@ -226,8 +229,7 @@ def _of_feature(view: View, name: str, *, moment: bool) -> Iterator[Finding]:
 
 
 def _is_constant(series: pl.Series) -> bool:
-    head = series.head(100)  # most columns are told from a constant by a few rows
-    return all(bool(some.eq_missing(some.new_from_index(0, len(some))).all()) for some in (head, series))
+    return not len(series) or bool(series.eq_missing(series.new_from_index(0, len(series))).all())
 
 
 def _numbers_rows(series: pl.Series, name: str, missing: int) -> str:
@@ -249,6 +251,8 @@ def _numbers_rows(series: pl.Series, name: str, missing: int) -> str:
             return ""
     head = known.head(2000)
     if head.n_unique() < NEARLY * len(head) or (text and float(str(head.str.len_chars().mean())) > TOKEN):
+        return ""
+    if present > LOOKED and int(str(known.approx_n_unique())) < 0.9 * NEARLY * present:  # it is off by a few hundredths at the most
         return ""
     different = known.n_unique()
     if different == present and text:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.data import hints
-from fermion.data.findings import Finding, Severity, View, finding, ignoring, missing_of
+from fermion.data.findings import Finding, Severity, View, each, finding, ignoring, missing_of
 from fermion.data.marks import TRAIN
 from fermion.data.strength import (
     SAMPLE,
@@ -68,27 +68,27 @@ def leaks(view: View, names: Sequence[str], target: str, *, classes: bool, time:
         rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLE, replace=False))
     drawn = truth.gather(rows)
     sought = Sought.of(drawn, classes=classes)
-    found: list[Suspect] = []
-    for name in names:
+
+    def looked(name: str) -> Finding | Suspect | None:
         if name in view.table.paths:
-            continue
+            return None
         some = view.some(name, rows)
         if (same := _same(view, name, some, drawn, truth, target, classes)) is not None:
-            yield same
-            continue
+            return same
         column = read(some)
         if column is None:
-            continue
+            return None
         told = strength(column, sought)
         if time is not None and name != time and some.dtype.is_temporal():
             told = max(told, _after(column, read(view.some(time, rows)), sought), key=lambda one: one.low)
         level, hint = hints.of_levels(column.names)
         hint = hints.of_name(name, target) or (hint and f"{hint}, {view.shown(name, level)}")
         suspect = Suspect(name=name, column=column, told=told, hint=hint, looks=_looks_said(column, told, sought))
-        if (made := _made_from(view, suspect, truth, drawn, target, sought)) is not None:
-            yield made
-        else:
-            found.append(suspect)
+        return _made_from(view, suspect, truth, drawn, target, sought) or suspect
+
+    all_of_them = each(looked, names)
+    yield from (one for one in all_of_them if isinstance(one, Finding))
+    found = [one for one in all_of_them if isinstance(one, Suspect)]
     yield from _judged(view, found, target, sought, rows)
 
 
