@@ -169,7 +169,7 @@ def test_verify_of_a_bundle_that_was_altered(ran: dict[str, Any], folder: Path) 
 
 def test_predict(ran: dict[str, Any], folder: Path) -> None:
     predicted = fermion(folder, "predict", ".", "rows.csv", "answers.csv")
-    exactly(predicted, ["bundle_id", "rows", "output"])
+    exactly(predicted, ["bundle_id", "rows", "refused", "output"])
     assert (predicted["rows"], predicted["output"]) == (200, "answers.csv")
     header, *rows = (folder / "answers.csv").read_text().splitlines()
     assert header == "prediction,probability_false,probability_true"
@@ -351,7 +351,7 @@ def test_the_page_shows_every_document_as_json() -> None:
         "run": [RUN],
         "check": [["findings"]],
         "verify": [["ok", "checks"]],
-        "predict": [["bundle_id", "rows", "output"]],
+        "predict": [["bundle_id", "rows", "refused", "output"]],
         "show": [["bundle", "bundle_id", "manifest"]],
         "runs": [["runs"]],
         "compare": [["runs", "comparable", "metrics", "settings"]],

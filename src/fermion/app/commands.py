@@ -85,11 +85,15 @@ def predict(known: Namespace) -> int:
     bundle = bundles.open(bundle_path(known.bundle))
     if known.json and known.output is None:
         raise UsageError("the output", rule="a file, with --json", given=known.output, remedy="Name one, for example answers.csv.")
-    rows = predict_file(bundle, Path(known.input), None if known.output is None else Path(known.output))
+    rows, refused = predict_file(bundle, Path(known.input), None if known.output is None else Path(known.output))
     if known.json:
-        print_json({"bundle_id": bundle.id, "rows": rows, "output": known.output})
-    elif known.output is not None:
-        print(f"{rows} rows answered in {known.output}", file=sys.stderr)
+        print_json({"bundle_id": bundle.id, "rows": rows, "refused": len(refused), "output": known.output})
+        return 0
+    if known.output is not None:
+        print(f"{rows - len(refused)} rows answered in {known.output}", file=sys.stderr)
+    if refused:
+        first = next(iter(refused))
+        print(f"{len(refused)} rows refused, the first is row {first}: {refused[first]}", file=sys.stderr)
     return 0
 
 

@@ -89,9 +89,9 @@ def clean(
     take("incomplete", _incomplete(table, plan.incomplete))
     take("expectation", iter((more or {}).items()))
     features = table.drop([name for name in ignore if name in table.names])
-    if plan.duplicates is not None:
+    if plan.duplicates is not None and (codes == TRAIN).any():
         take("duplicates", _repeats(features, np.flatnonzero(codes == TRAIN)))
-    if plan.duplicates == "near":
+    if plan.duplicates == "near" and (codes == TRAIN).any():
         take("near duplicates", _nearly(features, np.flatnonzero(codes == TRAIN), plan.similarity))
     for one in plan.outliers:
         take(f"outliers: {one.by}", _far(features, np.flatnonzero(codes == TRAIN), one, targets, private, seed))

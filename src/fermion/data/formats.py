@@ -89,7 +89,7 @@ def _jsonl(path: Path, reading: Reading, name: str) -> pl.DataFrame:
         content = path.read_bytes() if any(sign in str(path) for sign in "*?[") else path  # this scan takes names for patterns
         return reading.collect(pl.scan_ndjson(content, infer_schema_length=None), name, size * GROWS)
     except pl.exceptions.PolarsError as failed:
-        found = list(_broken_lines(path, name, stop=not reading.tolerant))
+        found = list(_broken_lines(path, name, stop=not reading.tolerant, hide=bool(reading.private)))
         if not found:
             raise DataError(
                 "a jsonl file", rule="objects whose fields keep their types", given=Told(first_line(failed)), where=name
@@ -102,7 +102,7 @@ def _jsonl(path: Path, reading: Reading, name: str) -> pl.DataFrame:
     return _jsonl(copy, reading, name)
 
 
-def _broken_lines(path: Path, name: str, *, stop: bool) -> Iterator[tuple[int, DataError]]:
+def _broken_lines(path: Path, name: str, *, stop: bool, hide: bool) -> Iterator[tuple[int, DataError]]:
     decoder, position = msgspec.json.Decoder(dict[str, object]), 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -117,7 +117,7 @@ def _broken_lines(path: Path, name: str, *, stop: bool) -> Iterator[tuple[int, D
                 error = DataError(
                     "a line of a jsonl file",
                     rule="a JSON object",
-                    given=line[:200].decode(errors="replace").rstrip("\n"),
+                    given=Told("another thing") if hide else line[:200].decode(errors="replace").rstrip("\n"),
                     remedy=f"The parser says: {wrong}.",
                     where=f"{name}:{number}",
                 )

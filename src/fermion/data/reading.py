@@ -47,6 +47,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     asides: list[Aside] = field(default_factory=list[Aside])
     note: Callable[[str], None] | None = None
     partition: dict[str, Any] = field(default_factory=dict[str, Any])
+    raw: frozenset[str] = frozenset()  # columns that stay text, where a file has them
+    private: frozenset[str] = frozenset()  # columns whose values stand in no message
     known_as: tuple[Path, str] | None = None  # an unpacked or fetched file, or folder, and what errors call it
 
     @property

@@ -48,8 +48,8 @@ class Text(Struct, frozen=True, kw_only=True):
     blank: int
 
 
-def examine(text: Text, *, stop: bool) -> Records:
-    """What is wrong with which record, by the exact reader.
+def examine(text: Text, *, stop: bool, hide: bool = False) -> Records:
+    """What is wrong with which record, by the exact reader; with `hide` no field stands in a message.
 
     Raises:
         DataError: the first of them, if it is to stop.
@@ -82,7 +82,7 @@ def examine(text: Text, *, stop: bool) -> Records:
             error = DataError(
                 "a row",
                 rule=f"{width} fields like the header",
-                given=Told(f"{len(row)} field{'s' if len(row) != 1 else ''}: {shown(text.separator.join(row))}"),
+                given=Told(f"{len(row)} field{'s' if len(row) != 1 else ''}{'' if hide else f': {shown(text.separator.join(row))}'}"),
                 remedy="Quote fields that hold the separator, or repair the line.",
                 where=f"{text.name}:{first}",
             )

@@ -26,6 +26,7 @@ from fermion.data.records import Records, Text, cut, encoding_error, examine, fi
 if TYPE_CHECKING:
     import polars as pl
 
+HIDDEN = Told("a private value")
 BLOCK = 1 << 20  # bytes at a time
 HEADER = 1 << 20  # bytes in which the header lies
 SNIFFED = 10_000  # rows whose types the others have to keep
@@ -96,7 +97,10 @@ def _opened(path: Path, reading: Reading, name: str, separator: str) -> Text:
     except csv.Error as wrong:
         raise _unreadable(str(wrong), name) from None
     if any("\udc80" <= sign <= "\udcff" for field in header for sign in field):
-        examine(Text(path=path, name=name, separator=separator, header=(), blank=0), stop=True)
+        try:
+            examine(Text(path=path, name=name, separator=separator, header=(), blank=0), stop=True)
+        except csv.Error as wrong:
+            raise _unreadable(str(wrong), name) from None
     _refuse_header(header, separator, name)
     blank = len(re.split(rb"\r?\n", tail[len(tail.rstrip(b"\r\n")) :])) - 2
     return Text(path=path, name=name, separator=separator, header=tuple(header), blank=max(0, blank))
@@ -117,6 +121,9 @@ def _refuse_header(header: Sequence[str], separator: str, name: str) -> None:
     elif not header or "" in header:
         rule, given = "named in the first line", f"no name for number {header.index('') + 1}" if header else "an empty line"
         remedy = "Write one; pandas leaves its index out with to_csv(index=False)."
+    elif any('"' in column for column in header):
+        rule, given = "named without double quotes", next(column for column in header if '"' in column)
+        remedy = "Rename it in the first line."
     elif other:
         rule, given, remedy = (
             f"separated by {separator!r}",
@@ -131,10 +138,14 @@ def _refuse_header(header: Sequence[str], separator: str, name: str) -> None:
 def _parsed(text: Text, reading: Reading, types: dict[str, Any] | None = None) -> pl.DataFrame:
     import polars as pl
 
-    kinds = _types(text, reading.source.text) if types is None else types
+    kinds = _types(text, _as_text(text, reading)) if types is None else types
     rows = pl.scan_csv(text.path, separator=text.separator, schema=pl.Schema(kinds), glob=False)
     frame = reading.collect(rows, text.name, text.path.stat().st_size * GROWS)
     return frame.slice(0, frame.height - text.blank) if text.blank else frame
+
+
+def _as_text(text: Text, reading: Reading) -> list[str]:
+    return [name for name in text.header if name in reading.source.text or name in reading.raw]
 
 
 def _types(text: Text, as_text: Sequence[str]) -> dict[str, Any]:
@@ -161,6 +172,9 @@ def _types(text: Text, as_text: Sequence[str]) -> dict[str, Any]:
     texts = [name for name, kind in kinds.items() if kind == pl.String and name not in as_text]
 
     def dated(rows: bytes | Path, name: str) -> Any:
+        known = head[name].drop_nulls().head(1000)
+        if not bool(known.str.contains(r"^\s*\d{4}\D").all()):  # 02/01/2021 is a day in February to some and in January to others
+            return pl.String()
         try:
             return sniffed(rows, dates=True, columns=[name]).schema[name]
         except pl.exceptions.PolarsError:
@@ -213,7 +227,7 @@ def _mended(text: Text, reading: Reading, failed: Exception | None) -> pl.DataFr
     import polars as pl
 
     try:
-        records = examine(text, stop=not reading.tolerant)
+        records = examine(text, stop=not reading.tolerant, hide=bool(reading.private))
         if records.broken:
             for record in records.broken:
                 reading.put_aside(record.error.where, record.error.message)
@@ -231,7 +245,7 @@ def _retyped(text: Text, reading: Reading, records: Records) -> pl.DataFrame:
     """Types that hold for the whole file: whole numbers gain a fraction; a row with anything else stops the reading or is set aside."""
     import polars as pl
 
-    kinds = _types(text, reading.source.text)
+    kinds = _types(text, _as_text(text, reading))
     rows = pl.scan_csv(text.path, separator=text.separator, schema=pl.Schema(dict.fromkeys(text.header, pl.String())), glob=False)
     head = pl.read_csv(_head(text, SNIFFED)[0], separator=text.separator, infer_schema=False)
     typed = {name: kind for name, kind in kinds.items() if kind != pl.String}
@@ -256,7 +270,7 @@ def _retyped(text: Text, reading: Reading, records: Records) -> pl.DataFrame:
             error = DataError(
                 f"column `{name}`",
                 rule=f"made of {_kind(typed[name])} like the rows before",
-                given=found[name][place],
+                given=HIDDEN if name in reading.private else found[name][place],
                 remedy=f"Correct it, set such rows aside (`unreadable: aside`), or say that this is text (`text: [{name}]`).",
                 where=f"{text.name}:{line}",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,8 @@ def read(
     aside: list[Aside] | None = None,
     scratch: Path | None = None,
     note: Callable[[str], None] | None = None,
+    raw: Collection[str] = (),
+    private: Collection[str] = (),
 ) -> Table:
     """The table behind a source.
 
@@ -56,6 +58,8 @@ def read(
         aside: where `unreadable: aside` of the source puts what cannot be read, each with its place and reason.
         scratch: the folder for what is fetched, unpacked or mapped, kept from run to run; else a temporary one, gone with the process.
         note: takes notes to the user; they are warnings where it is left out.
+        raw: columns that are read as text, where a file of text has them: what a repair reads, or a service.
+        private: columns whose values stand in no message.
 
     A folder of pictures gives the columns `image` (absolute paths) and `label`, and `split` when its first level is train,
     validation (or valid, val, dev) and test.
@@ -67,7 +71,18 @@ def read(
     """
     load("polars", extra="train")
     section = Source(at=source) if isinstance(source, str) else source
-    reading = Reading(source=section, folder=folder, where=where, scratch=scratch, asides=[] if aside is None else aside, note=note)
+    if not section.at.strip():
+        raise SpecError("data.source", rule="an address", given=section.at, remedy="Name a file, a folder or sample://NAME.", where=where)
+    reading = Reading(
+        source=section,
+        folder=folder,
+        where=where,
+        scratch=scratch,
+        asides=[] if aside is None else aside,
+        note=note,
+        raw=frozenset(raw),
+        private=frozenset(private),
+    )
     return _read(with_variables(section.at, where), reading)
 
 

@@ -28,6 +28,7 @@ def card(
     fingerprint: str,
     aside: Mapping[str, int],
     bundle_id: str | None,
+    unread: int = 0,
 ) -> str:
     """The card of one run as Markdown.
 
@@ -36,6 +37,7 @@ def card(
         fingerprint: the digest of the table.
         aside: rows that the cleaning plan set aside, by step.
         bundle_id: the bundle that was made, or None where a requirement was missed.
+        unread: rows, files or objects that could not be read and are in no part.
     """
     parts = [
         f"# {spec.name}",
@@ -44,7 +46,7 @@ def card(
         _metrics(report),
         *_where_it_fails(report),
         "## The data",
-        _data(spec, product, rows, aside),
+        _data(spec, product, rows, aside, unread),
         "## What the checks found",
         _findings(findings, spec.checks.accept),
         "## Privacy",
@@ -104,8 +106,10 @@ def _slice(one: Slice) -> tuple[str, ...]:
     return (one.column, one.value, f"{one.rows:,}", shown_as(one.score), interval, "worse than the whole" if clear else "")
 
 
-def _data(spec: Spec, product: Product, rows: Mapping[str, int], aside: Mapping[str, int]) -> str:
+def _data(spec: Spec, product: Product, rows: Mapping[str, int], aside: Mapping[str, int], unread: int) -> str:
     told = [f"Split by {spec.split.by}" + (f" of `{spec.split.column}`" if spec.split.column else "") + "."]
+    if unread:
+        told.append(f"{unread:,} could not be read and are in no part: `unreadable.jsonl` lists them.")
     if aside:
         told.append(
             f"{sum(aside.values()):,} training rows were set aside: "

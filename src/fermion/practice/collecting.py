@@ -18,7 +18,7 @@ from fermion.core.spec import Spec, document
 from fermion.data import features, joins, sources
 from fermion.data.reading import Aside
 from fermion.data.table import Table
-from fermion.practice.preparation import labelled, targets_of, time_of
+from fermion.practice.preparation import labelled, private_of, targets_of, time_of
 
 LOOKED = 5_000  # values that tell what a column is
 
@@ -46,7 +46,18 @@ def collect(
     Raises:
         SpecError, DataError: the source cannot be read, or does not have what the project file says.
     """
-    table = overlay(sources.read(spec.data.origin, folder=folder, where=place("source"), aside=aside, scratch=scratch, note=note))
+    table = overlay(
+        sources.read(
+            spec.data.origin,
+            folder=folder,
+            where=place("source"),
+            aside=aside,
+            scratch=scratch,
+            note=note,
+            raw=[name for name, said in spec.data.columns.items() if said.repair is not None],
+            private=private_of(spec.data),
+        )
+    )
     return shaped(table, spec, lambda source: sources.read(source, folder=folder, where=place("joins")), place("target"), aside)
 
 
@@ -66,7 +77,7 @@ def shaped(table: Table, spec: Spec, read: Callable[[str], Table], where: str = 
     if time is None:
         remedy = "Name the column that says when a row happened: data.time."
         raise SpecError("data.features", rule="with a column of time", given=Told("none"), remedy=remedy, where="data.features")
-    check(timed, known=table.names, targets=targets_of(data), where=where)
+    check(timed, known=table.names, targets=targets_of(data))
     return features.add(table, timed, time=time)
 
 

@@ -100,7 +100,12 @@ def divide(table: Table, spec: Spec, run: Run) -> Marks:
     targets = targets_of(spec.data)
     classes = [target for target in targets if isinstance(output_of(target, table, spec.data), Probability)]
     truth: Any = table.values(targets[0]) if len(targets) == 1 else {target: table.values(target) for target in classes} or None
-    marks = split(table, spec.split, target=truth, task_is_classification=bool(classes), rng=run.rng("split"))
+    try:
+        marks = split(table, spec.split, target=truth, task_is_classification=bool(classes), rng=run.rng("split"))
+    except DataError as bad:
+        if spec.split.column in private_of(spec.data):
+            raise DataError(bad.subject, rule=bad.rule, given=Told("a private value"), remedy=bad.remedy, where=bad.where) from None
+        raise
     if not len(marks.test):
         given = Told("no row")
         raise SpecError("the test part", rule="at least one row", given=given, remedy="Give split.test a larger share.", where="split.test")

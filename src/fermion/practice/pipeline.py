@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,7 @@ class Pipeline:
     def _go(self) -> Done:
         spec, stages = self.spec, self.stages
         read = stages.stage("data", Read, [*collecting.depends(spec, self._stamp), labelling.stamp(self.project)], self._read)
-        for one in read.aside:
-            self.run.emit("note", "data", f"set aside {one.place}: {one.reason}")
+        self._tell_unread(read.aside)
         of_split = [read.fingerprint, document(spec)["data"], spec.split, spec.seed]
         marks = stages.stage("split", Marked, of_split, lambda: Marked.of(making.divide(self.table(), spec, self.run))).marks()
         before = part_digest(marks)
@@ -172,6 +172,7 @@ class Pipeline:
             rows=marks.sizes,
             fingerprint=read.fingerprint,
             aside=Cleaned(marks=marks, aside=self.aside).counts,
+            unread=len(read.aside),
             bundle_id=None if bundle is None else bundle.id,
         )
         self._write("card.md", told.encode())
@@ -188,6 +189,7 @@ class Pipeline:
             FermionError: what a run would raise before its fit.
         """
         table = self.table()
+        self._tell_unread(self._unread)
         marks = making.divide(table, self.spec, self.run)
         before = part_digest(marks)
         marks = making.tidy(table, marks, self.spec, self.run).marks
@@ -218,6 +220,15 @@ class Pipeline:
     def _read(self) -> Read:
         table = self.table()
         return Read(fingerprint=table.fingerprint, rows=len(table), names=table.names, aside=tuple(self._unread))
+
+    def _tell_unread(self, unread: Sequence[Aside]) -> None:
+        """What could not be read and was left out of all parts: how much, an example, and all of it in a file beside the run."""
+        if not unread:
+            return
+        first = f"{len(unread):,} set aside that cannot be read, the first {unread[0].place}: {unread[0].reason}"
+        self.run.emit("note", "data", first)
+        if self.run.folder is not None:
+            self._write("unreadable.jsonl", b"".join(msgspec.json.encode(one) + b"\n" for one in unread))
 
     def _set_aside(self, cleaned: Cleaned) -> None:
         """The rows that the fit does not see, with their reasons, beside the run; without the values of private columns."""

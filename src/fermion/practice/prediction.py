@@ -6,9 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fermion.bundle.bundle import Bundle, replacing
 from fermion.bundle.runtime import Runtime
 from fermion.columns.column import Batch
+from fermion.columns.expect import broken, said
+from fermion.columns.repair import asked
+from fermion.columns.schema import Schema
 from fermion.core.errors import UsageError, did_you_mean
 from fermion.data import sources
 from fermion.data.table import Table
@@ -17,8 +22,13 @@ SUFFIXES = (".csv", ".parquet", ".jsonl", ".ndjson")
 ROWS = 4096  # per model call
 
 
-def predict_file(bundle: Bundle, source: Path, target: Path | None) -> int:
-    """Read rows, answer them, write `prediction` and, for classes, their probabilities, one line per row; returns the number of rows.
+def predict_file(bundle: Bundle, source: Path, target: Path | None) -> tuple[int, dict[int, str]]:
+    """Read rows, answer them, write `prediction` and, for classes, their probabilities, one line per row.
+
+    Texts are read as texts wherever the bundle's columns read texts, so that a row's answer does not depend on the rows beside it. Rows
+    that the service would refuse, for they break an expectation, get no answer, and the column `refused` says why.
+
+    Returns the number of rows, and the refused ones with their reason.
 
     Raises:
         DataError: the file cannot be read, a column vanished or changed its type.
@@ -26,14 +36,30 @@ def predict_file(bundle: Bundle, source: Path, target: Path | None) -> int:
     """
     if target is not None:
         check_suffix(target)
-    table = sources.read(str(source), folder=Path.cwd(), where=str(source))
-    answers = flat(predict(bundle.runtime(), table))
+    runtime = bundle.runtime()
+    texts = [field.name for field in runtime.schema.fields if str in asked(field.column)]
+    table = sources.read(str(source), folder=Path.cwd(), where=str(source), raw=texts, private=runtime.schema.private)
+    answers = flat(predict(runtime, table))
+    reasons = refused(runtime.schema, table)
+    if reasons:
+        answers = {name: [None if row in reasons else value for row, value in enumerate(values)] for name, values in answers.items()}
+        answers["refused"] = [reasons.get(row) for row in range(len(table))]
     frame: Any = Table.of(answers).frame
     if target is None:
         sys.stdout.write(frame.write_csv())
-        return len(table)
-    write_table(frame, target)
-    return len(table)
+    else:
+        write_table(frame, target)
+    return len(table), reasons
+
+
+def refused(schema: Schema, table: Table) -> dict[int, str]:
+    """The rows that break an expectation for which the service refuses a request, with the reason."""
+    strict = [one for one in schema.expect if one.then != "warn" and one.tolerate == 0]
+    reasons: dict[int, str] = {}
+    for one, broken_N in broken(strict, table.batch(schema.names), schema.columns) if strict else []:
+        for row in np.flatnonzero(broken_N).tolist():
+            reasons.setdefault(row, f"not {said(one)}")
+    return reasons
 
 
 def write_table(frame: Any, target: Path) -> None:
