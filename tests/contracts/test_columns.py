@@ -199,7 +199,7 @@ class TestRepairedNumber(ColumnContract):
 class TestRepairedFlag(ColumnContract):
     column = Repaired(column=Flag(), repair=Repair(truth={"yes": True, "1": True, "no": False, "0": False}, missing=("?",)))
     good = ("yes", "NO ", True, False, "?", None, 1, 0.0, np.True_, "1")
-    bad = ("maybe", "", 2, 0.5, [], "true")
+    bad = ("maybe", "", 2, 0.5, [], "truth")
 
 
 class TestRepairedTime(ColumnContract):

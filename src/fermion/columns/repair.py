@@ -287,7 +287,8 @@ def _number_rule(repair: Repair) -> str:
 
 
 def _truth(repair: Repair) -> Callable[[str], bool]:
-    words = {word.strip().casefold(): truth for word, truth in repair.truth.items()}
+    # What was mended is written as true and false, and reads back.
+    words = {"true": True, "false": False} | {word.strip().casefold(): truth for word, truth in repair.truth.items()}
     rule = f"true or false as one of {', '.join(list(repair.truth)[:12])}{_or_missing(repair)}"
 
     def mend(text: str) -> bool:

@@ -108,6 +108,8 @@ def mended(table: Table, spec: Spec, aside: list[Aside] | None = None) -> Table:
             values, unread = read_with(column, values)
             gone |= {row: f"`{name}`: {'a private value' if hidden else repr(values[row])} is not {bad.rule}" for row in unread}
             table = table.with_column(name, column.repaired([None if row in unread else value for row, value in enumerate(values)]))
+        if table.series(name).dtype.is_float():  # missing is null in a table, so that files that are made of it have a gap there
+            table = table.with_column(name, table.series(name).fill_nan(None))
     if not gone:
         return table
     if aside is not None:

@@ -155,3 +155,8 @@ def test_what_is_mended_stays_as_it_is_when_it_is_mended_again() -> None:
     once = column.repaired(["NYC", "Big Apple ", "rome", "Roma", "new york", "Bern"])
     assert once == ["New York", "New York", "Roma", "Roma", "New York", "bern"]
     assert column.repaired(once) == once
+
+
+def test_what_was_mended_to_a_truth_value_reads_back() -> None:
+    column = Repaired(column=Flag(), repair=Repair(truth={"yes": True, "no": False}))
+    assert column.repaired(["yes", "true", "False"]) == [True, True, False]
