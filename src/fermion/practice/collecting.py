@@ -46,19 +46,38 @@ def collect(
     Raises:
         SpecError, DataError: the source cannot be read, or does not have what the project file says.
     """
-    table = overlay(
-        sources.read(
-            spec.data.origin,
-            folder=folder,
-            where=place("source"),
-            aside=aside,
-            scratch=scratch,
-            note=note,
-            raw=[name for name, said in spec.data.columns.items() if said.repair is not None],
-            private=private_of(spec.data),
-        )
-    )
+    table = overlay(as_it_is(spec, folder=folder, place=place, aside=aside, scratch=scratch, note=note))
     return shaped(table, spec, lambda source: sources.read(source, folder=folder, where=place("joins")), place("target"), aside)
+
+
+def as_it_is(
+    spec: Spec,
+    *,
+    folder: Path,
+    place: Callable[[str], str],
+    aside: list[Aside] | None = None,
+    scratch: Path | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Table:
+    """The rows of `data.source` as they stand there. Whoever reads a project's source reads it here: what a repair will mend stays text, so
+    that a row is the same row to a run, to the label room and to a cleaning plan, and private values are in no message.
+
+    Args:
+        folder, place, aside, scratch, note: as for `collect`.
+
+    Raises:
+        SpecError, DataError: the source cannot be read.
+    """
+    return sources.read(
+        spec.data.origin,
+        folder=folder,
+        where=place("source"),
+        aside=aside,
+        scratch=scratch,
+        note=note,
+        raw=[name for name, said in spec.data.columns.items() if said.repair is not None],
+        private=private_of(spec.data),
+    )
 
 
 def shaped(table: Table, spec: Spec, read: Callable[[str], Table], where: str = "", aside: list[Aside] | None = None) -> Table:

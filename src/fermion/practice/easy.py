@@ -99,7 +99,7 @@ class Loaded:
         return predict(self.runtime, _table(frame))
 
 
-def fit(data: Any, *, target: str | tuple[str, ...], progress: bool = False, **settings: Any) -> Trained:
+def fit(data: Any, /, *, target: str | tuple[str, ...], progress: bool = False, **settings: Any) -> Trained:
     """Learn to answer `target` from the other columns of `data`.
 
     Args:
@@ -122,7 +122,8 @@ def fit(data: Any, *, target: str | tuple[str, ...], progress: bool = False, **s
     run = Run(seed=spec.seed, device=spec.device, budget=None if spec.budget is None else seconds(spec.budget))
     if progress:
         run.listeners.append(Progress())
-    table = collecting.shaped(_table(data), spec, _table)
+    rows = collecting.as_it_is(spec, folder=Path.cwd(), place=lambda word: "") if isinstance(data, str | Path) else Table.of(data)
+    table = collecting.shaped(rows, spec, _table)
     marks = making.divide(table, spec, run)
     before = part_digest(marks)
     marks = making.tidy(table, marks, spec, run).marks

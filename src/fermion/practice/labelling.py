@@ -176,7 +176,7 @@ def read(project: Project, target: str | None = None) -> Rows:
         DataError: the source cannot be read.
     """
     spec, data = project.spec, project.spec.data
-    source = overlay(sources.read(data.origin, folder=project.folder, where=project.place("source")), project)
+    source = overlay(collecting.as_it_is(spec, folder=project.folder, place=project.place), project)
     name = targets_of(one_target(spec, target).data)[0]
     source = source if name in source.names else source.with_column(name, [None] * len(source))
     gone = {column for column, said in data.columns.items() if said.private == "drop"}

@@ -16,7 +16,7 @@ from fermion.data.anonymity import anonymity
 from fermion.data.profile import Profile, profile
 from fermion.data.profile_page import html
 from fermion.data.table import Table
-from fermion.practice import making
+from fermion.practice import collecting, making
 from fermion.practice.pipeline import Pipeline
 from fermion.practice.preparation import targets_of
 from fermion.practice.project import Project, is_project, near_project, shown
@@ -64,7 +64,7 @@ def guarded(project: Project, run: Run) -> dict[str, Any]:
         DataError: the data cannot be read. SpecError: a quasi-identifier is not in the data.
     """
     spec = project.spec
-    raw = sources.read(spec.data.origin, folder=project.folder, where=project.place("source"))
+    raw = collecting.as_it_is(spec, folder=project.folder, place=project.place)
     marked = {name: said.private for name, said in spec.data.columns.items() if said.private is not None}
     found = [one for one in personal.find(raw) if one.column not in marked]
     report = None

@@ -75,7 +75,7 @@ def suggest(project: Project, run: Run) -> Plan:
         DataError: the data cannot be read or split.
     """
     spec, folder = project.spec, project.folder
-    raw = overlay(sources.read(spec.data.origin, folder=folder, where=project.place("source")), project)
+    raw = overlay(collecting.as_it_is(spec, folder=folder, place=project.place), project)
     found = _of_time(raw, spec)
     spec = _with(spec, found)
 

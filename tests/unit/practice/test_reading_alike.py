@@ -8,9 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+import fermion
 from fermion.bundle.bundle import Bundle
 from fermion.core.errors import DataError, ValueRejected
 from fermion.core.run import Run
+from fermion.practice import labelling
 from fermion.practice.pipeline import Pipeline
 from fermion.practice.prediction import predict_file
 from fermion.practice.project import Project
@@ -95,3 +97,25 @@ def test_odd_files_are_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rows.csv").write_bytes(content)
     with pytest.raises(DataError):
         Pipeline(made, Run(seed=0)).table()
+
+
+def test_a_label_that_was_given_counts_where_a_repair_reads_plain_numbers(tmp_path: Path) -> None:
+    """The label room and a run must see the same row, or the label is lost without a word."""
+    rows = ["size,x,y", *(f"{k},{k % 7},{'ab'[k % 2]}" for k in range(120))]
+    made = project(tmp_path, rows, columns={"size": {"repair": {"units": {"kg": 1}}}})
+    (item,) = labelling.following(made, Run(seed=0), strategy="random")["items"]
+    other = "b" if item["label"] == "a" else "a"
+    labelling.decide(made, item["item"], other, by="ann")
+    assert Pipeline(made, Run(seed=0)).table().row(item["row"])["y"] == other
+
+
+def test_python_reads_a_file_as_a_project_does(tmp_path: Path) -> None:
+    rows = ["when,x,y", *(f"0{1 + k % 9}/0{1 + k % 7}/2021,{k % 5},{'ab'[k % 2]}" for k in range(100))]
+    columns = {"when": {"type": "time", "repair": {"dates": ["%m/%d/%Y"]}}}
+    made = project(tmp_path, rows, columns=columns)
+    trained = fermion.fit(
+        tmp_path / "rows.csv", target="y", model="linear", data={"columns": columns}, checks={"accept": ["predicts-alone"]}
+    )
+    done = Pipeline(made, Run(seed=0))
+    done.go()
+    assert trained.product.schema == made.latest().manifest.schema
