@@ -25,7 +25,7 @@ demo: setup ## train the digits project, serve it, send one real request, stop
 	$(BIN)/python projects/digits/ask.py
 
 test: setup ## run every test
-	$(RUN) $(BIN)/python -m pytest
+	$(RUN) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
 
 check: setup ## static checks: style, types, layers
 	$(BIN)/ruff check .

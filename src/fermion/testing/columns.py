@@ -131,7 +131,7 @@ class ColumnContract:
                 self.fitted.plain(value)
 
     def test_needs_are_extras(self) -> None:
-        assert set(self.fitted.needs) <= {"media", "train", "cloud"}
+        assert set(self.fitted.needs) <= {"media", "text", "train", "cloud"}
 
 
 def same(left: tuple[NDArray[Any], ...], right: tuple[NDArray[Any], ...]) -> None:
