@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fermion.research.blocks import Heads
 
-Schedule = Literal["linear", "one-cycle"]
+Schedule = Literal["linear", "one-cycle", "cosine-log"]
 
 
 class Steps(Struct, frozen=True, kw_only=True):
@@ -20,7 +20,8 @@ class Steps(Struct, frozen=True, kw_only=True):
 
     `lr` drives AdamW, `matrix_lr` drives Muon on every hidden matrix and convolution (0 leaves those to AdamW too). `unit_norm`
     keeps each of Muon's weights at the norm sqrt(rows): right where a normalisation follows each of them, so that only the
-    direction of a weight matters; without it the step is scaled by sqrt(max(1, rows / columns)).
+    direction of a weight matters; without it the step is scaled by sqrt(max(1, rows / columns)). `factors` are pairs of how the
+    name of a weight ends and what its share of AdamW's `lr` is; the first that fits counts, and none is 1.
     """
 
     lr: float = 0.0225
@@ -34,14 +35,19 @@ class Steps(Struct, frozen=True, kw_only=True):
     newton_steps: int = 3
     unit_norm: bool = True
     clip: float = 0.0
+    factors: tuple[tuple[str, float], ...] = ()
 
     def factor(self, position: float) -> float:
         """The share of the peak learning rate at `position` in [0, 1] of the training.
 
         >>> [round(Steps(warmup=0.5, floor=0.1).factor(p), 2) for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
         [0.1, 0.55, 1.0, 0.55, 0.1]
+
+        Cosine-log is four waves, each twice as long as the one before: (1 - cos(2 pi log2(1 + 15 t))) / 2 (Holzmueller et al. 2024).
         """
         position = min(max(position, 0.0), 1.0)
+        if self.schedule == "cosine-log":
+            return self.floor + (1 - self.floor) * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * position))) / 2
         rising = position < self.warmup
         share = position / self.warmup if rising else (position - self.warmup) / max(1.0 - self.warmup, 1e-9)
         if self.schedule == "one-cycle":  # the same shape with half cosines instead of lines (Smith and Topin 2019)
@@ -54,13 +60,17 @@ class Steps(Struct, frozen=True, kw_only=True):
         Vectors (biases, normalisations), embeddings and the `Heads` go to AdamW.
         """
         kept = {id(w) for part in net.modules() if isinstance(part, nn.Embedding | Heads) for w in part.parameters()}
-        weights = [w for w in net.parameters() if w.requires_grad]
-        matrices = [w for w in weights if w.ndim >= 2 and id(w) not in kept] if self.matrix_lr else []
+        weights = [(name, w) for name, w in net.named_parameters() if w.requires_grad]
+        matrices = [w for _, w in weights if w.ndim >= 2 and id(w) not in kept] if self.matrix_lr else []
         chosen = {id(w) for w in matrices}
-        rest = [w for w in weights if id(w) not in chosen]
+        rest: dict[float, list[Tensor]] = {}
+        for name, w in weights:
+            if id(w) not in chosen:
+                rest.setdefault(next((share for end, share in self.factors if name.endswith(end)), 1.0), []).append(w)
         made: list[torch.optim.Optimizer] = []
         if rest:
-            made.append(torch.optim.AdamW(rest, lr=self.lr, betas=self.betas, weight_decay=self.decay))
+            groups = [{"params": some, "lr": self.lr * share} for share, some in rest.items()]
+            made.append(torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, weight_decay=self.decay))
         if matrices:
             made.append(Muon(matrices, lr=self.matrix_lr, momentum=self.momentum, newton_steps=self.newton_steps, unit_norm=self.unit_norm))
         for optimizer in made:

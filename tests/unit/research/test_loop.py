@@ -264,6 +264,19 @@ def test_muon_takes_hidden_matrices_and_adamw_the_rest() -> None:
     assert len(Steps(matrix_lr=0).optimizers(net)) == 1
 
 
+def test_factors_of_the_learning_rate_are_by_the_end_of_a_name() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    (adamw,) = Steps(lr=0.1, matrix_lr=0, factors=(("1.bias", 2.0), ("bias", 0.5))).optimizers(net)
+    found = {group["peak"]: [tuple(w.shape) for w in group["params"]] for group in adamw.param_groups}
+    assert found == {0.1: [(4, 3), (2, 4)], 0.05: [(4,)], 0.2: [(2,)]}
+
+
+def test_a_schedule_of_four_waves_ends_at_its_floor() -> None:
+    steps = Steps(schedule="cosine-log", floor=0.0)
+    at = [steps.factor((2**wave - 1) / 15) for wave in (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4)]
+    assert at == pytest.approx([0, 1, 0, 1, 0, 1, 0, 1, 0], abs=1e-9)
+
+
 @pytest.mark.parametrize("schedule", ["linear", "one-cycle"])
 def test_schedules_rise_and_fall(schedule: Any) -> None:
     steps = Steps(schedule=schedule, warmup=0.25, floor=0.01)
