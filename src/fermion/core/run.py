@@ -40,6 +40,7 @@ class Run:
         device: "cpu", "cuda" or "mps".
         budget: seconds the work may take, or None. Fitting stops in time with the best model so far.
         folder: scratch space that may be deleted afterwards.
+        home: where files and modules that a setting names lie: the project's folder; the working directory for None.
         listeners: who hears the events.
 
     >>> run = Run(seed=7)
@@ -54,9 +55,10 @@ class Run:
         device: str = "cpu",
         budget: float | None = None,
         folder: Path | None = None,
+        home: Path | None = None,
         listeners: tuple[Listener, ...] = (),
     ) -> None:
-        self.seed, self.device, self.budget, self.folder = seed, device, budget, folder
+        self.seed, self.device, self.budget, self.folder, self.home = seed, device, budget, folder, home
         self.listeners = list(listeners)
         self.began = time.monotonic()
         self._stop = threading.Event()
@@ -100,6 +102,7 @@ class Run:
 
     def within(self, share: float) -> Run:
         """A run with a share of the time that is left: same seed, listeners and stop signal."""
-        part = Run(seed=self.seed, device=self.device, budget=None if self.budget is None else self.left() * share, folder=self.folder)
+        budget = None if self.budget is None else self.left() * share
+        part = Run(seed=self.seed, device=self.device, budget=budget, folder=self.folder, home=self.home)
         part.listeners, part._stop = self.listeners, self._stop
         return part

@@ -15,6 +15,7 @@ from fermion.bundle import bundle as bundles
 from fermion.bundle.bundle import Bundle, replacing
 from fermion.bundle.manifest import Score
 from fermion.bundle.verify import Check, verify_fresh
+from fermion.core import imported
 from fermion.core.declared import Source
 from fermion.core.errors import FermionError, NotReached, Stopped, Told
 from fermion.core.run import Event, Run
@@ -109,6 +110,7 @@ class Pipeline:
         self.shown = collecting.published(project.spec)
         self.events: list[Event] = []
         run.listeners.append(self.events.append)
+        run.home = project.folder
         self.stages = Stages(None if fresh else project.state / "cache", run)
         self._table: Table | None = None
         self._unread: list[Aside] = []
@@ -147,7 +149,9 @@ class Pipeline:
         for finding in findings:
             self.run.emit("finding", "checks", finding.message, **msgspec.to_builtins(finding))
         checks.refuse(findings)
-        of_fit = [*of_split, spec.model, spec.seed, spec.budget, spec.device, making.libraries()]
+        named = {name: section for name, section in document(spec).items() if name != "data"}
+        written = imported.digests([named, document(spec)["data"].get("columns")], self.project.folder)  # the user's own modules and files
+        of_fit = [*of_split, spec.model, spec.seed, spec.budget, spec.device, making.libraries(), written]
         product = stages.stage("fit", Product, of_fit, lambda: self._fit(marks), keep=lambda: not self.run.stopped)
         of_evaluate = [*of_fit, spec.evaluate, spec.decide, findings]
         report = stages.stage(
