@@ -232,11 +232,12 @@ def _counters() -> str:
 def _room(room: str) -> str:
     """A room's files with the first sentence of each."""
     rows = []
-    for path in sorted((FOLDER.parent / "src" / "fermion" / room).glob("*.py")):
+    top = FOLDER.parent / "src" / "fermion" / room
+    for path in sorted(top.rglob("*.py"), key=lambda one: (one.parent != top, one)):  # its own files, then those of its folders
         if path.stem != "__init__":
             says = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
             first = re.split(r"(?<=[.!?])\s", " ".join(says.split()))[0]
-            rows.append(f"| `{room}/{path.name}` | {_cell(first)} |")
+            rows.append(f"| `{path.relative_to(top.parent).as_posix()}` | {_cell(first)} |")
     return "\n".join(["| File | What it is |", "|---|---|", *rows]) + "\n"
 
 

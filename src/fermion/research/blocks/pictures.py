@@ -1,20 +1,20 @@
-"""The parts that nets for pictures are made of, and the net that they make.
+"""The parts of small nets for pictures: bytes in, convolutions, one vector per picture; and the net that `cnn` makes of them.
 
-Legend of shapes: B rows, C channels, H height, W width, D features, K classes.
+Legend of shapes: B rows, C channels, H height, W width, D features.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fermion.columns.output import Output, Probability
-
-Tensors = dict[str, Tensor]
+from fermion.columns.output import Output
+from fermion.research.blocks.encoding import Tensors
+from fermion.research.blocks.facts import Facts
+from fermion.research.blocks.heads import Heads
 
 
 class Pixels(nn.Module):
@@ -77,58 +77,6 @@ class GlobalMaxPool(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return x_BCHW.amax((2, 3))
-
-
-class Heads(nn.Module):
-    """One linear layer per output: (B, D) features -> raw arrays by `output.array`, (B, K) logits or (B,) values.
-
-    `temperature`, one number per output, divides the logits and is 1 until `calibrate` has set it (Guo et al. 2017, "On
-    calibration of modern neural networks"): the order of the classes stays, the probabilities come to mean what they say.
-    """
-
-    temperature: Tensor
-
-    def __init__(self, features: int, outputs: Sequence[Output]) -> None:
-        super().__init__()
-        self.outputs = tuple(outputs)
-        sizes = [len(output.classes) if isinstance(output, Probability) else 1 for output in outputs]
-        self.layers = nn.ModuleList([nn.Linear(features, size) for size in sizes])
-        self.register_buffer("temperature", torch.ones(len(sizes)))
-
-    def forward(self, x_BD: Tensor) -> Tensors:
-        raw: Tensors = {}
-        for position, (output, layer) in enumerate(zip(self.outputs, self.layers, strict=True)):
-            value = layer(x_BD)
-            raw[output.array] = value / self.temperature[position] if isinstance(output, Probability) else value.squeeze(1)
-        return raw
-
-
-class Facts(nn.Module):
-    """The numbers and codes that stand beside a picture, as features: (B, F) and (B, C) -> (B, D).
-
-    A number is standardised with the training part's mean and spread, 0 where it is missing, beside a flag that says so. A code is
-    looked up in a table of at most 8 columns.
-    """
-
-    mean: Tensor  # (F,)
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float], sizes: Sequence[int]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
-        widths = [min(8, math.ceil(size**0.5)) for size in sizes]
-        self.tables = nn.ModuleList([nn.Embedding(size, width) for size, width in zip(sizes, widths, strict=True)])
-        self.features = 2 * len(mean) + sum(widths)
-
-    def forward(self, arrays: Tensors) -> Tensor:
-        parts: list[Tensor] = []
-        if len(self.mean):
-            missing_BF = arrays["numbers"].isnan()
-            x_BF = (arrays["numbers"] - self.mean) / self.std
-            parts += [torch.where(missing_BF, torch.zeros_like(x_BF), x_BF).clamp(-10, 10), missing_BF.float()]
-        parts += [table(arrays["codes"][:, position]) for position, table in enumerate(self.tables)]
-        return torch.cat(parts, 1)
 
 
 class ConvNet(nn.Module):
