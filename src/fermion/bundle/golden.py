@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from fermion.bundle.runtime import Runtime
 from fermion.columns.column import Arrays, Batch, Values
 from fermion.columns.expect import broken
-from fermion.columns.output import Output, Probability
+from fermion.columns.output import Output
 from fermion.columns.private import invented
 from fermion.columns.request import Requests
 from fermion.columns.schema import Schema
@@ -107,7 +107,7 @@ def read(data: bytes, schema: Schema, outputs: Sequence[Output]) -> Golden:
     try:
         golden = msgspec.json.decode(data, type=Golden)
         rows = len(next(iter(golden.batch(Requests(schema)).values())))
-        want = {output.array: (rows, len(output.classes)) if isinstance(output, Probability) else (rows,) for output in outputs}
+        want = {output.array: (rows, *output.tail) for output in outputs}
         given = {name: array.shape for name, array in golden.arrays().items()}
     except (msgspec.DecodeError, FermionError, ValueError, TypeError) as bad:
         rule = "rows of this bundle's schema with their outputs"

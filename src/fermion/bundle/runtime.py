@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fermion.bundle import scan
 from fermion.bundle.steps import Onnx, Step, check_parts
 from fermion.columns.column import Arrays, Batch, Values
-from fermion.columns.output import Decision, Output, Probability, decode
+from fermion.columns.output import Decision, Output, decode
 from fermion.columns.request import Requests
 from fermion.columns.schema import Schema
 from fermion.core.errors import BundleError, Told
@@ -62,7 +62,7 @@ class Runtime:
                 if step.graph not in self._sessions:
                     self._sessions[step.graph] = _session(step.graph, graphs, threads)
                 _check_names(step, self._sessions[step.graph], dtypes)
-        self._tails = [(output.array, (len(output.classes),) if isinstance(output, Probability) else ()) for output in outputs]
+        self._tails = [(output.array, output.tail) for output in outputs]
         self.encode = schema.encoder()
 
     @functools.cached_property

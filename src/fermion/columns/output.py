@@ -67,6 +67,15 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
             codes_N[row] = code
         return codes_N
 
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """The shape of one row of the array: (K,)."""
+        return (len(self.classes),)
+
+    def known(self, y_N: NDArray[Any]) -> NDArray[np.bool_]:
+        """(N,) which encoded targets are there."""
+        return y_N != UNLABELLED
+
     def decode(self, arrays: Arrays, decision: Decision) -> Batch:
         """(N, K) probabilities -> `prediction`, as decided, and `probabilities`, one object per row."""
         p_NK = arrays[self.array]
@@ -119,6 +128,15 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def encode(self, values: Values) -> NDArray[np.float64]:
         """Numbers -> (N,) float64 standardised, NaN where missing."""
         return (read_numbers(values) - self.offset) / self.scale
+
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """The shape of one row of the array: one number."""
+        return ()
+
+    def known(self, y_N: NDArray[Any]) -> NDArray[np.bool_]:
+        """(N,) which encoded targets are there."""
+        return ~np.isnan(y_N)
 
     def restore(self, v_N: NDArray[Any]) -> NDArray[np.float64]:
         """Standardised values -> values in the target's own unit."""

@@ -300,7 +300,7 @@ def _told(model: Model) -> dict[str, Any]:
 def _guess(output: Output, train: Encoded) -> list[float]:
     """What someone says who has seen the training labels and nothing else: class shares, or the mean (weighted as the fit is)."""
     y_N = train.targets[output.target]
-    there_N = y_N >= 0 if isinstance(output, Probability) else ~np.isnan(y_N)
+    there_N = output.known(y_N)
     weights_N = np.ones(int(there_N.sum())) if train.weights is None else train.weights[there_N]
     if isinstance(output, Probability):
         shares_K = np.bincount(y_N[there_N], weights=weights_N, minlength=len(output.classes))

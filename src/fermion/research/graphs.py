@@ -17,9 +17,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fermion.bundle.steps import Onnx
 from fermion.columns.column import Arrays
-from fermion.columns.output import Output, Probability
+from fermion.columns.output import Output
 from fermion.core import lazy
 from fermion.research.blocks import ConvNormAct
+from fermion.research.heads import head_of
 from fermion.research.model import Export
 from fermion.research.parity import ROWS, check_parity
 
@@ -76,11 +77,12 @@ class Answer(nn.Module):
 
     def __init__(self, net: nn.Module, outputs: Sequence[Output], names: Sequence[str]) -> None:
         super().__init__()
-        self.net, self.outputs, self.names = net, tuple(outputs), tuple(names)
+        self.net, self.names = net, tuple(names)
+        self.heads = [(output.array, head_of(output)) for output in outputs]
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         raw = self.net(dict(zip(self.names, arrays, strict=True)))
-        return tuple(raw[output.array].softmax(-1) if isinstance(output, Probability) else raw[output.array] for output in self.outputs)
+        return tuple(head.answer(raw[array]) for array, head in self.heads)
 
 
 def folded(net: nn.Module) -> nn.Module:

@@ -100,7 +100,7 @@ def _sample(test: Encoded, rng: np.random.Generator) -> Encoded:
     weights = np.ones(len(test)) if test.weights is None else test.weights
     output = test.outputs[0]
     y_N = test.targets[output.target]
-    usable = np.flatnonzero((weights > 0) & (y_N >= 0 if isinstance(output, Probability) else ~np.isnan(y_N)))
+    usable = np.flatnonzero((weights > 0) & output.known(y_N))
     if len(usable) <= ROWS:
         return test.take(usable)
     group_N = y_N[usable] if isinstance(output, Probability) else np.zeros(len(usable), np.int64)

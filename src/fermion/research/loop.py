@@ -27,6 +27,7 @@ from fermion.core.errors import DataError, FermionError, SpecError, Stopped, Tol
 from fermion.core.run import Run
 from fermion.research.augment import Augmenting, Labels
 from fermion.research.blocks import Heads
+from fermion.research.heads import head_of
 from fermion.research.model import Curve, Encoded
 from fermion.research.optim import Steps
 from fermion.research.targets import labelled
@@ -275,18 +276,11 @@ class Precision:
 def total_loss(outputs: Sequence[Output], raw: Tensors, truth: Tensors, weights: Tensor | None, smoothing: float = 0.0) -> Tensor:
     """Sum over the outputs of the mean over the labelled rows of w_i l_i.
 
-    l is the cross entropy for a Probability, with a share `smoothing` of the truth spread over all classes (Szegedy et al. 2016), and
-    (y - v)² for a Value. Rows without a label (-1, NaN) count for nothing.
+    l is what the output's `heads.Head` says. Rows without a label count for nothing.
     """
     losses: list[Tensor] = []
     for output in outputs:
-        y, value = truth[output.target], raw[output.array].float()
-        if isinstance(output, Probability):
-            each = F.cross_entropy(value, y, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="none")
-            known = y != UNLABELLED
-        else:
-            known = ~y.isnan()
-            each = (value - y.nan_to_num()).square() * known
+        each, known = head_of(output).loss(raw[output.array].float(), truth[output.target], smoothing)
         if weights is not None:
             each = each * weights
         losses.append(each.sum() / known.sum().clamp(min=1))

@@ -64,7 +64,7 @@ def judge(output: Output, encoded: Encoded, said: Arrays, decision: Decision | N
         DataError: an answer is not finite.
     """
     y_N, said_N = encoded.targets[output.target], said[output.array]
-    at = np.flatnonzero(y_N >= 0 if isinstance(output, Probability) else ~np.isnan(y_N))
+    at = np.flatnonzero(output.known(y_N))
     weights = None if encoded.weights is None else encoded.weights[at]
     if isinstance(output, Probability):
         p_NK = said_N[at]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ class Target(Struct, frozen=True, kw_only=True):
 def labelled(output: Output, encoded: Encoded) -> Target:
     """The rows with a target and a weight above 0. Weights are divided by their mean, so that penalties mean the same at any scale."""
     y_N = encoded.targets[output.target]
-    known_N = y_N >= 0 if isinstance(output, Probability) else ~np.isnan(y_N)
+    known_N = output.known(y_N)
     if encoded.weights is not None:
         known_N = known_N & (encoded.weights > 0)
     at = np.flatnonzero(known_N)
@@ -58,5 +59,5 @@ def learnable(output: Output, encoded: Encoded) -> Target:
 
 
 def width(output: Output) -> int:
-    """How many numbers the model computes for one row: the classes of a probability, 1 for a value."""
-    return len(output.classes) if isinstance(output, Probability) else 1
+    """How many numbers the answer for one row is: the classes of a probability, 1 for a value."""
+    return math.prod(output.tail)

@@ -155,7 +155,7 @@ class ModelContract:
         fitted, held = self.fit(targets=("kind", "band", "price"))
         made = fitted.run(fitted.schema.encode(held))
         for output in fitted.outputs:
-            want = (HELD, len(output.classes)) if isinstance(output, Probability) else (HELD,)
+            want = (HELD, *output.tail)
             assert made[output.array].shape == want
             assert made[output.array].dtype == np.float32
             if isinstance(output, Probability):
@@ -174,7 +174,7 @@ class ModelContract:
         fitted, held = self.fit(targets=("kind", "band", "price"))
         arrays = {name: array[:0] for name, array in fitted.schema.encode(held).items()}
         for output in fitted.outputs:
-            want = (0, len(output.classes)) if isinstance(output, Probability) else (0,)
+            want = (0, *output.tail)
             assert fitted.run(arrays)[output.array].shape == want
         assert self.runtime("kind", "band", "price").predict({name: values[:0] for name, values in held.items()})["prediction"] == []
 

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fermion.columns.output import Output, Probability
+from fermion.columns.output import Output
 from fermion.research.blocks.encoding import Tensors
+from fermion.research.heads import head_of, rows_of
 
 
 class Heads(nn.Module):
-    """One linear layer per output: (B, D) features -> raw arrays by `output.array`, (B, K) logits or (B,) values.
+    """One linear layer per output: (B, D) features -> raw arrays by `output.array`, each (B, *shape) as its `research.heads.Head` says.
 
     `temperature`, one number per output, divides the logits and is 1 until `calibrate` has set it (Guo et al. 2017, "On
     calibration of modern neural networks"): the order of the classes stays, the probabilities come to mean what they say.
@@ -26,13 +27,13 @@ class Heads(nn.Module):
     def __init__(self, features: int, outputs: Sequence[Output]) -> None:
         super().__init__()
         self.outputs = tuple(outputs)
-        sizes = [len(output.classes) if isinstance(output, Probability) else 1 for output in outputs]
-        self.layers = nn.ModuleList([nn.Linear(features, size) for size in sizes])
-        self.register_buffer("temperature", torch.ones(len(sizes)))
+        self.kinds = tuple(head_of(output) for output in outputs)
+        self.layers = nn.ModuleList([nn.Linear(features, kind.size) for kind in self.kinds])
+        self.register_buffer("temperature", torch.ones(len(self.kinds)))
 
     def forward(self, x_BD: Tensor) -> Tensors:
         raw: Tensors = {}
-        for position, (output, layer) in enumerate(zip(self.outputs, self.layers, strict=True)):
-            value = layer(x_BD)
-            raw[output.array] = value / self.temperature[position] if isinstance(output, Probability) else value.squeeze(1)
+        for position, (output, kind, layer) in enumerate(zip(self.outputs, self.kinds, self.layers, strict=True)):
+            value = rows_of(layer(x_BD), kind)
+            raw[output.array] = value / self.temperature[position] if kind.tempered else value
         return raw
