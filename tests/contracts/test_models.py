@@ -12,10 +12,12 @@ from fermion.columns.column import Batch, Column
 from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.research.baseline import Baseline
+from fermion.research.cat import Catboost
 from fermion.research.linear import Linear
 from fermion.research.tabular import Mlp
 from fermion.research.trees import Trees
 from fermion.research.vision import Cnn
+from fermion.research.xgb import Xgboost
 from fermion.testing.models import ModelContract
 
 
@@ -30,6 +32,14 @@ class TestLinear(ModelContract):
 
 class TestTrees(ModelContract):
     model = Trees(threads=1)
+
+
+class TestXgboost(ModelContract):
+    model = Xgboost(threads=1, lr=0.2, patience=10)
+
+
+class TestCatboost(ModelContract):
+    model = Catboost(threads=1, depth=4, rounds=60)
 
 
 class TestMlp(ModelContract):

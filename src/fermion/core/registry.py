@@ -24,6 +24,8 @@ OWN = {
         "baseline": "fermion.research.baseline:Baseline",
         "linear": "fermion.research.linear:Linear",
         "trees": "fermion.research.trees:Trees",
+        "xgboost": "fermion.research.xgb:Xgboost",
+        "catboost": "fermion.research.cat:Catboost",
         "mlp": "fermion.research.tabular:Mlp",
         "cnn": "fermion.research.vision:Cnn",
     },

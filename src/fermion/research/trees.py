@@ -11,23 +11,18 @@ from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from fermion.bundle.steps import Onnx
-from fermion.columns.category import FIRST, MISSING, UNSEEN
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output, Probability
-from fermion.columns.schema import Schema
 from fermion.core import lazy
 from fermion.core.declared import part
-from fermion.core.errors import DataError, Stopped, Told
 from fermion.core.run import Run
 from fermion.research.augment import check_parts, check_roles, read_parts, resample, resampling_notes
+from fermion.research.boosting import Inputs, balanced, boost, check_classes, check_outputs, check_running
 from fermion.research.forest import ensemble
 from fermion.research.model import Curve, Encoded, Export, Fitted
 from fermion.research.nodes import Nodes
 from fermion.research.parity import ROWS, check_parity
 from fermion.research.targets import Target, labelled, learnable, width
-
-MOST_LEVELS = 64  # categories with more levels are split by rank of frequency: sets of many rare levels only fit noise
-MOST_ROUNDS, UNVALIDATED_ROUNDS = 5000, 200
 
 
 class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="trees"):
@@ -46,6 +41,7 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         l2: penalty on the leaves' values.
         features: share of the columns that a tree may use.
         rows: share of the rows that a tree is grown on.
+        balance: weighs rows so that every class counts equally.
         threads: 0 for all cores. The result does not depend on it.
         augment: what the training rows go through, once: smote, oversample and undersample; noise adds a noisy copy of each row.
 
@@ -64,6 +60,7 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     l2: Annotated[float, Meta(ge=0)] = 0.0
     features: Annotated[float, Meta(gt=0, le=1)] = 0.8
     rows: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    balance: bool = False
     threads: Annotated[int, Meta(ge=0)] = 0
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
 
@@ -76,23 +73,15 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """Grow one ensemble per output.
 
         Raises:
-            DataError: no labelled row, one class, neither numbers nor categories, or an augmentation for other data.
+            DataError: no labelled row, one class, too many, neither numbers nor categories, or an augmentation for other data.
             Stopped: it was stopped before the first round. Without time there is one round per output.
         """
-        layout = train.schema.layout
-        if not layout.numbers and not layout.codes:
-            raise DataError(
-                "the table",
-                rule="one with a number, category, flag or time column, for trees",
-                given=Told(", ".join(named.name for named in layout.arrays) or "no column"),
-                remedy="Set model.type to cnn for images.",
-            )
-        if run.stopped:
-            raise Stopped("the training", rule="given time for one round of boosting", given=Told("a stop before the first"))
-        inputs = Inputs.of(train.schema)
+        inputs = Inputs.of(train.schema, model="trees")
+        check_outputs(train.outputs, model="trees")
+        check_running(run)
         check_roles(self.augment, train, model="trees")
         for output in train.outputs:
-            learnable(output, train)
+            check_classes(learnable(output, train), model="trees")
         read = structs.replace(train, arrays={name: train.arrays[name] for name in inputs.reads})
         train = resample(self.augment, read, run, copies=True)
         x_NF, v_NF = inputs.matrix(train.arrays), inputs.matrix(valid.arrays)
@@ -104,10 +93,9 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             grown = self._grow(inputs, x_NF, learnable(output, train), v_NF, labelled(output, valid), share)
             texts[output.array], rounds[output.target] = grown.text, grown.rounds
             curves += grown.curves
-        ignored = [named.name for named in layout.arrays]
         notes = [f"{target}: {count} rounds" for target, count in rounds.items()]
         notes += resampling_notes(self.augment, read, train)
-        notes += [f"trees do not read {', '.join(ignored)}"] if ignored else []
+        notes += [f"trees do not read {', '.join(inputs.ignored)}"] if inputs.ignored else []
         probe = np.linspace(0, len(x_NF) - 1, min(ROWS, len(x_NF))).astype(np.int64)
         learned = Forest(
             outputs=train.outputs,
@@ -122,30 +110,21 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def _grow(self, inputs: Inputs, x_NF: NDArray[Any], train: Target, v_NF: NDArray[Any], valid: Target, run: Run) -> Grown:
         """Rounds of boosting for one output, until the validation loss, the time or a stop says so."""
         lgb = lazy.load("lightgbm", extra="train")
-        most = self.rounds or (MOST_ROUNDS if len(valid) and self.patience else UNVALIDATED_ROUNDS)
         settings = self._settings(train, run)
+        train, valid = (balanced(train), balanced(valid)) if self.balance else (train, valid)
         table = lgb.Dataset(x_NF[train.at], train.y, weight=train.w, params=settings, categorical_feature=inputs.sets)
         booster = lgb.Booster(settings, table)
         if len(valid):
             booster.add_valid(lgb.Dataset(v_NF[valid.at], valid.y, weight=valid.w, params=settings, reference=table), "valid")
-        best, best_loss = 0, np.inf
-        losses: list[float] = []
-        while len(losses) < most and not (losses and run.left() <= 0):
-            ended = booster.update()
-            loss = float((booster.eval_valid() if len(valid) else booster.eval_train())[0][2])
-            losses.append(loss)
-            run.emit("progress", "fit", f"trees for {train.output.target}", done=len(losses), total=most, loss=loss)
-            if not len(valid) or not self.patience or loss < best_loss:
-                best, best_loss = len(losses), loss
-            if ended or len(losses) - best >= self.patience > 0:
-                break
-        curve = Curve(
-            name=f"{train.output.target}: {'validation' if len(valid) else 'training'} loss",
-            x=[float(number) for number in range(1, len(losses) + 1)],
-            y=losses,
-            unit="rounds",
-        )
-        return Grown(text=booster.model_to_string(num_iteration=best), rounds=best, curves=(curve,))
+
+        def update() -> tuple[float, bool]:
+            ended = bool(booster.update())
+            return float((booster.eval_valid() if len(valid) else booster.eval_train())[0][2]), ended
+
+        target = train.output.target
+        went = boost(update, run, target=target, rounds=self.rounds, patience=self.patience, validated=len(valid) > 0, name="trees")
+        curve = went.curve(target, validated=len(valid) > 0)
+        return Grown(text=booster.model_to_string(num_iteration=went.best), rounds=went.best, curves=(curve,))
 
     def _settings(self, train: Target, run: Run) -> dict[str, Any]:
         classes = width(train.output)
@@ -175,60 +154,6 @@ class Grown(Struct, frozen=True, kw_only=True):
     text: str
     rounds: int
     curves: tuple[Curve, ...]
-
-
-class Inputs(Struct, frozen=True, kw_only=True):
-    """How the encoder's arrays become the trees' matrix: numbers, then codes as numbers.
-
-    `sets` are the columns of the matrix that are split by sets of levels. Codes with more levels are split by rank of frequency,
-    where unseen levels rank last and missing ones are missing.
-    """
-
-    numbers: int
-    codes: int
-    sets: list[int]
-    ranked: NDArray[np.bool_]  # (C,)
-    last: NDArray[np.float32]  # (C,) the rank after the last, for levels that training did not see
-
-    @classmethod
-    def of(cls, schema: Schema) -> Inputs:
-        """The inputs of a fitted schema."""
-        numbers, codes = schema.layout.numbers, schema.layout.codes
-        ranked = np.array([ref.size - FIRST > MOST_LEVELS for ref in codes], dtype=np.bool_)
-        return cls(
-            numbers=len(numbers),
-            codes=len(codes),
-            sets=[len(numbers) + position for position, rank in enumerate(ranked) if not rank],
-            ranked=ranked,
-            last=np.array([ref.size for ref in codes], dtype=np.float32),
-        )
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (("numbers",) if self.numbers else ()) + (("codes",) if self.codes else ())
-
-    def matrix(self, arrays: Arrays) -> NDArray[np.float32]:
-        """(N, F + C) float32."""
-        if not self.codes:
-            return arrays["numbers"]
-        codes_NC = arrays["codes"]
-        x_NC = codes_NC.astype(np.float32)
-        x_NC = np.where(self.ranked & (codes_NC == UNSEEN), self.last, x_NC)
-        x_NC = np.where(self.ranked & (codes_NC == MISSING), np.float32(np.nan), x_NC)
-        return np.concatenate([arrays["numbers"], x_NC], axis=1) if self.numbers else x_NC
-
-    def nodes(self, nodes: Nodes) -> str:
-        """The same in a graph; numbers alone are fed as they are, which costs nothing."""
-        numbers = nodes.input("numbers", "float32", self.numbers) if self.numbers else ""
-        if not self.codes:
-            return numbers
-        x = nodes.add("Cast", nodes.input("codes", "int64", self.codes), to=1)
-        if self.ranked.any():
-            for code, instead in ((UNSEEN, self.last), (MISSING, np.full(self.codes, np.nan, dtype=np.float32))):
-                # a number that no code equals, where the column is a set
-                wanted = nodes.constant(np.where(self.ranked, np.float32(code), np.float32(-1)))
-                x = nodes.add("Where", nodes.add("Equal", x, wanted), nodes.constant(instead), x)
-        return nodes.add("Concat", numbers, x, axis=1) if self.numbers else x
 
 
 class Forest(Struct, frozen=True, kw_only=True, dict=True):

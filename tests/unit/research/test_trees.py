@@ -18,10 +18,11 @@ from fermion.columns.output import Output, Probability, Value
 from fermion.columns.schema import Schema
 from fermion.core.errors import DataError, FermionError, Stopped
 from fermion.core.run import Event, Run
+from fermion.research.boosting import MOST_LEVELS
 from fermion.research.forest import ensemble, float32_at_most
 from fermion.research.model import Encoded, Fitted
 from fermion.research.parity import check_parity
-from fermion.research.trees import MOST_LEVELS, Forest, Trees
+from fermion.research.trees import Forest, Trees
 
 QUICK = Trees(rounds=30, threads=1)
 
