@@ -17,6 +17,7 @@ from fermion.columns.image import Image, Pixels
 from fermion.columns.number import Number
 from fermion.columns.private import Hashed, Redacted
 from fermion.columns.repair import Repaired
+from fermion.columns.sequence import Sequence, Steps
 from fermion.columns.time import Time
 from fermion.core import registry
 from fermion.core.declared import Repair
@@ -171,6 +172,79 @@ class TestImageOfPaths:
         np.testing.assert_array_equal(fitted.encode(paths)[0], fitted.encode(files)[0])
         np.testing.assert_array_equal(fitted.encode([str(path) for path in paths])[0], fitted.encode(files)[0])
         assert fitted.plain(paths[0]) == fitted.plain(files[0])
+
+
+class TestSequence(ColumnContract):
+    column = Sequence()
+    good = (
+        [1.5, None, 3],
+        [],
+        None,
+        [float("nan")],
+        np.arange(7, dtype=np.int16),
+        (2.0, np.float32(0.5)),
+        np.array([[1.0], [2.0]]),
+        [[1.0], None, [None]],
+        [None, None],
+    )
+    bad = (
+        3,
+        "3",
+        [True],
+        ["1"],
+        [[1.0, 2.0]],
+        [[[1.0]]],
+        [1.0, [2.0]],
+        [float("inf")],
+        [1e39],
+        [10**400],
+        {},
+        [[]],
+        {"times": [], "values": []},
+        [[]],
+    )
+
+
+class TestSequenceOfSeveral(ColumnContract):
+    column = Sequence(length=3)
+    good = (
+        [[1, 2.5], [None, 4]],
+        [],
+        None,
+        [[1, 2]] * 5,
+        [None, [1, 2]],
+        [[1, 2], float("nan")],
+        np.ones((4, 2), dtype=np.float32),
+        [None],
+    )
+    bad = ([1.0], [[1.0]], [[1, 2], [3]], [[1, 2], 3.0], np.zeros((2, 2, 2)), [["a", "b"]], np.array(["a"]), np.zeros((3, 0)))
+
+
+class TestSequenceAtTimes(ColumnContract):
+    column = Sequence(times=True)
+    good = (
+        {"times": [1.7e9, 1.7e9 + 1, 1.7e9 + 5], "values": [1.0, None, 2.0]},
+        None,
+        {"times": [], "values": []},
+        Steps(times=[0.0, 0.0], values=[[1.0], None]),
+        {"times": np.array([-3, 4]), "values": np.array([1.0, 2.0])},
+    )
+    bad = (
+        [1.0],
+        {"times": [1.0], "values": []},
+        {"times": [2.0, 1.0], "values": [1.0, 1.0]},
+        {"times": [None], "values": [1.0]},
+        {"times": ["2026-01-01"], "values": [1.0]},
+        {"times": [0.0], "values": [[1.0, 2.0]]},
+        {"times": [-3e38, 3e38], "values": [1.0, 2.0]},
+        {"values": [1.0]},
+    )
+
+
+class TestSequenceSinceTheFirst(ColumnContract):
+    column = Sequence(times=True, since="first", keep="first", length=2)
+    good = ({"times": [5.0, 6.0, 9.0], "values": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}, None)
+    bad = ({"times": [5.0], "values": [1.0]},)
 
 
 class TestRepairedNumber(ColumnContract):

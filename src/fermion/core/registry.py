@@ -19,6 +19,7 @@ OWN = {
         "flag": "fermion.columns.flag:Flag",
         "time": "fermion.columns.time:Time",
         "image": "fermion.columns.image:Image",
+        "sequence": "fermion.columns.sequence:Sequence",
     },
     "models": {
         "baseline": "fermion.research.baseline:Baseline",
