@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
@@ -146,6 +147,38 @@ class TestZip(FileContract):
     def put(self, folder: Path) -> Source:
         write(folder / self.name, zipped({"data/rows.csv": text(), "data/more.csv": b"a\n1\n", "__MACOSX/x": b""}))
         return Source(at=self.name, member="data/rows.csv")
+
+
+class TestArrays(SourceContract):
+    """An .npz file has no gaps in texts."""
+
+    rows = tuple(row | {"colour": row["colour"] or "none"} for row in ROWS)
+
+    def put(self, folder: Path) -> Source:
+        folder.mkdir(exist_ok=True)
+        whole = pl.DataFrame(list(self.rows))
+        colour = whole["colour"].to_list()
+        np.savez_compressed(folder / "a.npz", id=whole["id"].to_numpy(), size=whole["size"].to_numpy(), colour=np.array(colour))
+        return Source(at="a.npz")
+
+    def absent(self, folder: Path) -> Source:
+        return Source(at="b.npz")
+
+
+class TestArraysByPart(TestArrays):
+    rows = tuple(row | {"split": "train" if number < 3 else "test"} for number, row in enumerate(TestArrays.rows))
+
+    def put(self, folder: Path) -> Source:
+        folder.mkdir(exist_ok=True)
+        names = ("id", "size", "colour")
+        columns = {
+            f"{split}_{name}": np.array([row[name] for row in self.rows if row["split"] == split])
+            for split in ("train", "test")
+            for name in names
+        }
+        columns["train_size"] = columns["train_size"].astype(float)
+        np.savez(folder / "a.npz", **columns)
+        return Source(at="a.npz")
 
 
 class TestSavedDataset(SourceContract):

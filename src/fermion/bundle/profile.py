@@ -57,8 +57,19 @@ def sketched(field: Field, values: Values) -> Sequence[str | None] | NDArray[np.
         if field.private:
             return [f"code {code}" if code else None for code in field.column.encode(values)[0].tolist()]
         return [None if value is None else str(value) for value in _listed(meant(field.column, values))]
-    array: NDArray[Any] = field.column.encode(values)[0].astype(np.float64)
+    arrays = field.column.encode(values)
+    array: NDArray[Any] = arrays[0].astype(np.float64)
+    if slots[0].role == "series":
+        return _level(array, arrays[1])
     return array if slots[0].role == "number" else array.reshape(len(array), -1).mean(axis=1)  # of a picture, its brightness
+
+
+def _level(x_NTC: NDArray[np.float64], mask_NT: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(N,) the mean of each series over what is there, NaN where nothing is."""
+    there_NTC = mask_NT[..., None] & ~np.isnan(x_NTC)
+    count_N = there_NTC.sum(axis=(1, 2))
+    total_N = np.where(there_NTC, x_NTC, 0.0).sum(axis=(1, 2))
+    return np.where(count_N > 0, total_N / np.maximum(count_N, 1), np.nan)
 
 
 def _sketch(field: Field, values: Values) -> Sketch:

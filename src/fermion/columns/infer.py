@@ -20,9 +20,10 @@ from fermion.columns.number import Number
 from fermion.columns.private import Hashed, Redacted
 from fermion.columns.repair import Repaired, check_repair
 from fermion.columns.schema import Field, Schema
+from fermion.columns.sequence import Sequence, Steps, read_steps
 from fermion.columns.time import Time
 from fermion.core.declared import Declared, Expectation, Feature, Repair
-from fermion.core.errors import DataError, SpecError, Told, did_you_mean
+from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
 
 SAMPLE = 2_000  # values looked at
 IDENTIFIER = 0.5  # a text column with a larger share of distinct values names rows, it does not describe them
@@ -149,6 +150,8 @@ def guess(values: Values) -> Column | str:
     if isinstance(values, np.ndarray) and values.ndim > 1:
         if values.dtype == np.uint8 and values.ndim in (3, 4):
             return Image()
+        if values.dtype.kind in "iuf" and values.ndim == 3:
+            return Sequence()
         return f"an array of shape {values.shape[1:]} and type {values.dtype} is no picture (uint8, height x width x channels)"
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufbM":
         present = values[~np.isnan(values)] if values.dtype.kind == "f" else values
@@ -175,9 +178,24 @@ def _of_kind(sample: list[Any]) -> Column | str:
         return Image()
     if all(isinstance(value, str) for value in sample):
         return _of_text(sample)
+    if (series := _of_series(sample)) is not None:
+        return series
     if all(isinstance(value, str | int) and not isinstance(value, bool) for value in sample):
         return Category()
     return f"values of type {', '.join(sorted(kind.__name__ for kind in kinds))} fit no column"
+
+
+def _of_series(sample: list[Any]) -> Column | None:
+    """Lists of numbers of several lengths, lists of lists of numbers, or either with times."""
+    if all(isinstance(value, Steps) or (isinstance(value, dict) and value.keys() == {"times", "values"}) for value in sample):
+        return Sequence(times=True)
+    if not all(isinstance(value, list | tuple | np.ndarray) for value in sample):
+        return None
+    try:
+        shapes = {read_steps(value, sample, row).shape for row, value in enumerate(sample)}
+    except ValueRejected:
+        return None
+    return Sequence() if len(shapes) > 1 or any(width > 1 for _, width in shapes) else None
 
 
 def _of_text(sample: list[str]) -> Column | str:

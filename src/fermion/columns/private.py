@@ -200,7 +200,7 @@ def invented(column: Column, values: Values, rng: np.random.Generator) -> list[o
     """As many values of this column as there are, none of which was copied: what golden rows show of personal data.
 
     Numbers and moments are drawn between bounds rounded outward, hashed values are tokens that nobody has, names are levels that the
-    column holds anyway, pictures are noise. A missing value stays missing.
+    column holds anyway, pictures and series are noise. A missing value stays missing.
 
     >>> invented(Number(), [31.0, None], np.random.default_rng(0))
     [37.7, None]
@@ -236,10 +236,22 @@ def invented(column: Column, values: Values, rng: np.random.Generator) -> list[o
             made[row] = read.plain(moment) if read.unit else f"{moment}"
         elif column.slots[0].role == "image":
             made[row] = rng.integers(0, 256, column.encode([raw[row]])[0].shape[1:], dtype=np.uint8)
+        elif column.slots[0].role == "series":
+            made[row] = _noise(column.plain(raw[row]), rng)
         else:
             rule, remedy = "one for which a value can be made up", "Hash it, redact it or drop it."
             raise DataError("a private column", rule=rule, given=Told(type(read).__name__), remedy=remedy)
     return made
+
+
+def _noise(plain: Any, rng: np.random.Generator) -> Any:
+    """A series of the same form whose numbers are drawn from a standard normal, one step after the other."""
+    if isinstance(plain, dict):
+        steps: list[Any] = plain["values"]  # pyright: ignore[reportUnknownVariableType]
+        return {"times": [float(step - len(steps) + 1) for step in range(len(steps))], "values": _noise(steps, rng)}
+    if isinstance(plain, list):
+        return [_noise(step, rng) for step in plain]  # pyright: ignore[reportUnknownVariableType]
+    return None if plain is None else float(f"{rng.normal():.3g}")
 
 
 def _drawn(low: float, high: float, taken: set[float], rng: np.random.Generator) -> float:

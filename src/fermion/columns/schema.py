@@ -366,6 +366,8 @@ def missing_rows(values: Values) -> NDArray[np.bool_]:
     """
     if isinstance(values, Coded):
         return values.each(missing_rows)
+    if isinstance(values, np.ndarray) and values.ndim > 1:  # a picture or a series is there, whatever is missing in it
+        return np.zeros(len(values), dtype=np.bool_)
     if isinstance(values, np.ndarray) and values.dtype.kind in "fM":
         return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iubSU":

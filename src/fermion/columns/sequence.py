@@ -76,7 +76,7 @@ class Sequence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
                 if is_missing(value):
                     continue
                 x_TC = self._read(value, values, row)[0]
-                if not _blank(x_TC):
+                if not is_blank(x_TC):
                     variables = variables or x_TC.shape[1]
                     _refuse_other(x_TC, variables, values, row)
                 length = max(length, len(x_TC))
@@ -119,7 +119,7 @@ class Sequence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         x_TC, t_T = (np.empty((0, 0)), np.empty(0)) if is_missing(value) else self._read(value, values, row)
         if not len(x_TC):
             return np.full((1, self.variables), np.nan), np.zeros(1 if self.times else 0)
-        if _blank(x_TC):
+        if is_blank(x_TC):
             x_TC = np.full((len(x_TC), self.variables), np.nan)
         _refuse_other(x_TC, self.variables, values, row)
         x_TC, t_T = self._cut(x_TC), self._cut(t_T)
@@ -132,12 +132,12 @@ class Sequence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     def _read(self, value: Any, values: Values, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """A value that is not missing -> all its steps (T, C) and (T,) when they were, or nothing where steps have no times."""
         if not self.times:
-            return _steps(value, values, row), np.empty(0)
+            return read_steps(value, values, row), np.empty(0)
         if isinstance(value, Steps):
             value = {"times": value.times, "values": value.values}
         if not isinstance(value, dict) or set(value) != {"times", "values"}:  # pyright: ignore[reportUnknownArgumentType]
             raise rejected(values, row, 'an object {"times": [...], "values": [...]}')
-        x_TC, t_TC = _steps(value["values"], values, row), _steps(value["times"], values, row)  # pyright: ignore[reportUnknownArgumentType]
+        x_TC, t_TC = read_steps(value["values"], values, row), read_steps(value["times"], values, row)  # pyright: ignore[reportUnknownArgumentType]
         if t_TC.shape != (len(x_TC), 1) and t_TC.size + len(x_TC):
             raise rejected(values, row, f"a series with one time for each of its {len(x_TC)} steps")
         t_T = t_TC.reshape(-1)
@@ -162,8 +162,12 @@ def _block(values: Values, times: bool) -> NDArray[Any] | None:
 RULE = "a list of steps, each a finite number, null, or a list of them"
 
 
-def _steps(value: Any, values: Values, row: int) -> NDArray[np.float64]:
-    """A list of steps or an array -> (T, C) float64, NaN where missing."""
+def read_steps(value: Any, values: Values, row: int) -> NDArray[np.float64]:
+    """A list of steps or an array -> (T, C) float64, NaN where missing.
+
+    Raises:
+        ValueRejected: it is neither, or holds what is no number, with its row among `values`.
+    """
     if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
         array: NDArray[Any] = value
     elif isinstance(value, list | tuple | np.ndarray):
@@ -201,7 +205,7 @@ def _listed(value: Iterable[Any], values: Values, row: int) -> NDArray[np.float6
 _NUMBERS = (int, float, np.integer, np.floating)
 
 
-def _blank(x_TC: NDArray[np.float64]) -> bool:
+def is_blank(x_TC: NDArray[np.float64]) -> bool:
     """Whether there are no steps, or only missing ones that do not say how many numbers a step has."""
     return not x_TC.size or (x_TC.shape[1] == 1 and bool(np.isnan(x_TC).all()))
 

@@ -36,6 +36,25 @@ def part(group: str, *, beside: bool = False, description: str | None = None) ->
     return Meta(extra={"group": group, "beside": beside}, description=description, extra_json_schema={"$ref": f"#/$defs/{group}"})
 
 
+class Parts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which rows of an .npz file belong to which part, where arrays list the groups of each: they become the column `split`."""
+
+    of: Annotated[str, Meta(description="The array with the group of each row.")]
+    train: Annotated[str, Meta(description="The array that lists the groups for training.")]
+    test: Annotated[str, Meta(description="The array that lists the groups for the test.")]
+    validation: Annotated[str | None, Meta(description="The array that lists the groups for validation.")] = None
+
+    @property
+    def lists(self) -> dict[str, str]:
+        """Parts by the array that lists their groups."""
+        return {self.train: "train", self.test: "test"} | ({self.validation: "validation"} if self.validation else {})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All arrays that are named."""
+        return (self.of, *self.lists)
+
+
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where rows come from, with what a bare address cannot say."""
 
@@ -57,6 +76,8 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="Columns of a csv that are text though they look like numbers or dates: post codes, article numbers."),
     ] = ()
+    arrays: Annotated[tuple[str, ...], Meta(description="The arrays of an .npz file that are columns; all when left out.")] = ()
+    parts: Annotated[Parts | None, Meta(description="How arrays of an .npz file tell training from test.")] = None
     unreadable: Annotated[
         Literal["stop", "aside"], Meta(description="What cannot be read stops the run, or is set aside with its reason.")
     ] = "stop"

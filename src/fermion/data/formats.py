@@ -12,6 +12,7 @@ import msgspec
 
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
 from fermion.core.lazy import load
+from fermion.data.arrays import read_npz
 from fermion.data.reading import Reading, digest_of, unpack
 from fermion.data.records import encoding_error, first_line, shown
 from fermion.data.separated import read_separated
@@ -237,4 +238,5 @@ READERS: dict[str, Callable[[Path, Reading], pl.DataFrame]] = {
     ".arrow": read_arrow,
     ".feather": read_arrow,
     ".xlsx": read_excel,
+    ".npz": read_npz,
 }

@@ -14,6 +14,7 @@ from fermion.columns.column import Arrays, Coded, Column, Values, encode_once
 from fermion.core.errors import DataError, Told, did_you_mean
 from fermion.core.lazy import load
 from fermion.data.coding import coded, is_flat, is_text, listed, plain, texts
+from fermion.data.nested import is_series, series_of, series_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,7 +43,8 @@ class Table:
     def of(cls, data: Any) -> Table:
         """A table from a Table, a Polars or pandas frame, anything with the Arrow interface, or names mapped to arrays and lists.
 
-        An array of shape (N, H, W[, C]) becomes one column of pictures. A pandas index is not data and is left out.
+        An array of shape (N, H, W[, C]) becomes one column of pictures, lists of numbers become series. A pandas index is no data and
+        is left out.
 
         >>> Table.of({"picture": np.zeros((2, 8, 8), np.uint8), "label": ["a", "b"]}).values("picture").shape
         (2, 8, 8)
@@ -101,7 +103,8 @@ class Table:
         """One column as columns (`fermion.columns`) read it.
 
         Numbers are a numpy array, NaN where missing; truth values a bool array, or a list with None; text and bytes a list;
-        dates and times datetime64[us] in UTC, NaT where missing; pictures (N, H, W[, C]), or a list of arrays with None.
+        dates and times datetime64[us] in UTC, NaT where missing; pictures (N, H, W[, C]) and series of one length (N, T[, C]), or a
+        list of arrays with None, as are series of any length.
 
         Raises:
             DataError: no such column, or a type that is none of these (nested lists, structs, durations, times of day).
@@ -323,9 +326,13 @@ def _series_of_list(name: str, listed: list[Any]) -> pl.Series:
     kinds = {type(value) for value in listed} - {type(None)}
     if kinds and all(issubclass(kind, np.ndarray) for kind in kinds):
         shapes = {value.shape for value in listed if value is not None}
+        if (len(shapes) > 1 or any(value is None for value in listed)) and (made := series_of(name, listed)) is not None:
+            return made
         if len(shapes) > 1 or any(value is None for value in listed) or len({value.dtype for value in listed}) > 1:
             raise _mixed(name, Told(f"arrays of {len(shapes)} shapes, or with gaps"), rule="arrays of one shape and type")
         return pl.Series(name, _storable(np.stack(listed)))
+    if kinds and kinds <= {list, tuple, dict, np.ndarray} and (made := series_of(name, listed)) is not None:
+        return made
     if float in kinds and kinds - {float, int}:  # NaN is how pandas writes a gap between texts
         listed = [None if value != value else value for value in listed]
         kinds = {type(value) for value in listed} - {type(None)}
@@ -368,9 +375,11 @@ def _values(series: pl.Series, name: str) -> Values:
         if not series.null_count():
             return series.to_numpy()
         return [series[row].to_numpy() if present else None for row, present in enumerate(series.is_not_null())]
+    if is_series(kind):
+        return series_values(series)
     raise DataError(
         f"column `{name}`",
-        rule="numbers, truth values, text, dates, bytes or pictures of one size",
+        rule="numbers, truth values, text, dates, bytes, series of numbers or pictures of one size",
         given=Told(f"values of type {kind}"),
         remedy=f"Convert it where the data come from, or leave it out: `data.ignore: [{name}]`.",
     )

@@ -104,7 +104,9 @@ def test_nan_between_texts_is_a_gap_and_odd_arrays_are_stored() -> None:
         ({"a": [10**400]}, r"column `a` must be values of one type .+ got \[1000"),
         ({"a": [True, 3]}, "got int in row 1 after bool"),
         ({"a": np.zeros(2, dtype=complex)}, "got an array of complex128"),
-        ({"a": [np.zeros(2), np.zeros(3)]}, "column `a` must be arrays of one shape"),
+        ({"a": [np.zeros((2, 2), np.uint8), np.zeros((3, 3), np.uint8)]}, "column `a` must be arrays of one shape"),
+        ({"a": [[[1.0, 2.0]], [[1.0]]]}, "column `a` must be series with equally many numbers per step, got steps of 1 and 2 numbers"),
+        ({"a": [[1.0], [True]]}, "row 1: column `a` must be a list of steps"),
         ({"a": "text"}, "column `a` must be a list or an array"),
         ({"a": 3}, "column `a` must be a list or an array"),
         ({1: [2]}, "a column's name must be text, got 1"),
@@ -118,7 +120,7 @@ def test_what_cannot_be_a_table(data: Any, message: str) -> None:
         Table.of(data)
 
 
-@pytest.mark.parametrize("values", [[[1], [2, 3]], [{"a": 1}], [dt.timedelta(1)], [dt.time(1)]])
+@pytest.mark.parametrize("values", [[[dt.date(2026, 1, 1)]], [{"a": 1}], [dt.timedelta(1)], [dt.time(1)]])
 def test_types_that_no_column_reads_are_refused_when_they_are_used(values: list[object]) -> None:
     table = Table.of({"odd": values, "x": [1] * len(values)})
     assert table.values("x")[0] == 1

@@ -1,0 +1,147 @@
+"""Columns of lists: how Polars' lists of numbers become the arrays that a series is read from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fermion.columns.sequence import is_blank, read_steps
+from fermion.core.errors import DataError, Told, ValueRejected
+from fermion.core.lazy import load
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Listed = list[Any]
+
+
+def series_of(name: str, listed: Listed) -> pl.Series | None:
+    """Values as a column of series: lists or arrays of numbers of any length, (T,) or (T, C), or {"times": ..., "values": ...}.
+
+    None where they are something else. Built from flat numbers and offsets: Polars itself would cut 3.5 to 3 after whole numbers.
+
+    >>> series_of("x", [[1, 2], [3.5], None]).to_list(), series_of("x", [["a"]])
+    ([[1.0, 2.0], [3.5], None], None)
+
+    Raises:
+        DataError: a row whose steps hold different numbers of values, or something that is no number.
+    """
+    import polars as pl
+
+    present = [value for value in listed if value is not None]
+    if present and all(isinstance(value, dict) and value.keys() == {"times", "values"} for value in present):
+        sides = [series_of(side, [None if row is None else row[side] for row in listed]) for side in ("times", "values")]
+        return None if any(side is None for side in sides) else pl.DataFrame(sides).to_struct(name)
+    if not present or not all(isinstance(value, list | tuple | np.ndarray) for value in present) or not _of_numbers(present):
+        return None
+    try:
+        rows = [None if value is None else read_steps(value, listed, row) for row, value in enumerate(listed)]
+    except ValueRejected as bad:
+        raise DataError(f"column `{name}`", rule=bad.rule, given=Told(bad.given), where=bad.where) from None
+    return _flat(name, rows)
+
+
+def _of_numbers(present: Listed) -> bool:
+    """Whether the first thing inside that is there is a number; pictures of several sizes are no series."""
+    if any(isinstance(value, np.ndarray) for value in present):
+        return all(isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.ndim in (1, 2) for value in present) and not all(
+            value.dtype == np.uint8 and value.ndim == 2 for value in present
+        )
+    for value in present:
+        for step in value:
+            inner = step[0] if isinstance(step, list | tuple) and step else step
+            if inner is not None:
+                return isinstance(inner, int | float | np.number) and not isinstance(inner, bool)
+    return True
+
+
+def _flat(name: str, rows: list[NDArray[Any] | None]) -> pl.Series:
+    import polars as pl
+
+    arrow: Any = load("pyarrow", extra="train")
+    width = {row.shape[1] for row in rows if row is not None and not is_blank(row)} or {1}
+    if len(width) > 1:
+        given = Told(f"steps of {' and '.join(map(str, sorted(width)))} numbers")
+        raise DataError(f"column `{name}`", rule="series with equally many numbers per step", given=given)
+    one = width.pop()
+    rows = [np.full((len(row), one), np.nan) if row is not None and is_blank(row) else row for row in rows]
+    filled = [row.reshape(-1) for row in rows if row is not None]
+    flat = arrow.array(np.concatenate(filled) if filled else np.empty(0))
+    lengths_N = np.array([0 if row is None else len(row) for row in rows], dtype=np.int64)
+    if one > 1:
+        flat = arrow.LargeListArray.from_arrays(np.arange(0, len(flat) + 1, one), flat)
+    ends_N = np.concatenate([[0], np.cumsum(lengths_N)])
+    gap_N = np.array([*(row is None for row in rows), False])
+    offsets = arrow.array(ends_N, mask=gap_N, type=arrow.int64())
+    return pl.Series(name, arrow.LargeListArray.from_arrays(offsets, flat))
+
+
+def is_series(kind: Any) -> bool:
+    """Whether values are lists of numbers, or of lists of numbers, or such lists with times beside them.
+
+    >>> import polars as pl
+    >>> is_series(pl.List(pl.Float64)), is_series(pl.List(pl.List(pl.Int64))), is_series(pl.List(pl.String))
+    (True, True, False)
+    """
+    import polars as pl
+
+    if isinstance(kind, pl.Struct):
+        inner = {field.name: field.dtype for field in kind.fields}
+        return set(inner) == {"times", "values"} and all(is_series(one) for one in inner.values())
+    if not isinstance(kind, pl.List):
+        return False
+    step: Any = kind.inner
+    while isinstance(step, pl.List | pl.Array):
+        step = step.inner
+    return step.is_numeric() or step == pl.Null
+
+
+def series_values(series: pl.Series) -> Listed:
+    """A column of series -> one array per row, (T,) or (T, C), NaN where a number is missing, None where the row is; no copy of numbers.
+
+    A row of a struct is {"times": (T,), "values": ...}. Rows whose steps have different numbers of values stay lists, for the column
+    to refuse with their row.
+
+    >>> import polars as pl
+    >>> [None if row is None else row.tolist() for row in series_values(pl.Series([[1.5, None], None, []]))]
+    [[1.5, nan], None, []]
+    """
+    import polars as pl
+
+    if isinstance(series.dtype, pl.Struct):
+        times, values = (series_values(series.struct.field(name)) for name in ("times", "values"))
+        gap_N = [t is None and v is None for t, v in zip(times, values, strict=True)]
+        return [None if gap else {"times": t, "values": v} for gap, t, v in zip(gap_N, times, values, strict=True)]
+    lengths_N = series.list.len().fill_null(0).to_numpy().astype(np.int64)
+    steps = series.filter(series.list.len() > 0).explode(empty_as_null=False)  # the steps of all rows, one after the other
+    flat = _numbers(steps)
+    if flat is None:
+        return series.to_list()
+    ends_N = np.cumsum(lengths_N)
+    absent_N = series.is_null().to_numpy()
+    return [
+        None if absent else flat[end - length : end]
+        for absent, end, length in zip(absent_N.tolist(), ends_N.tolist(), lengths_N.tolist(), strict=True)
+    ]
+
+
+def _numbers(steps: pl.Series) -> NDArray[Any] | None:
+    """(S,) numbers or (S, C) where steps are lists of one length; None where they are not. A step that is null is a row of NaN."""
+    import polars as pl
+
+    kind = steps.dtype
+    if isinstance(kind, pl.Array):
+        steps = steps.cast(pl.List(kind.inner))
+    if not isinstance(steps.dtype, pl.List):
+        return steps.cast(pl.Float64).to_numpy() if steps.null_count() or not kind.is_numeric() else steps.to_numpy()
+    widths = steps.list.len().drop_nulls().unique()
+    if len(widths) != 1 or steps.dtype.inner.is_nested():  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        return None
+    width = int(widths[0])
+    if steps.null_count():
+        steps = steps.fill_null(pl.lit([None] * width, dtype=steps.dtype))
+    inner = steps.explode(empty_as_null=False) if width else steps.list.explode()
+    flat = _numbers(inner)
+    return None if flat is None else flat.reshape(len(steps), width)
