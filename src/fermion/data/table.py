@@ -43,8 +43,7 @@ class Table:
     def of(cls, data: Any) -> Table:
         """A table from a Table, a Polars or pandas frame, anything with the Arrow interface, or names mapped to arrays and lists.
 
-        An array of shape (N, H, W[, C]) becomes one column of pictures, lists of numbers become series. A pandas index is no data and
-        is left out.
+        An array (N, H, W[, C]) becomes one column of pictures, lists of numbers are series. A pandas index is no data: it is left out.
 
         >>> Table.of({"picture": np.zeros((2, 8, 8), np.uint8), "label": ["a", "b"]}).values("picture").shape
         (2, 8, 8)
@@ -103,8 +102,7 @@ class Table:
         """One column as columns (`fermion.columns`) read it.
 
         Numbers are a numpy array, NaN where missing; truth values a bool array, or a list with None; text and bytes a list;
-        dates and times datetime64[us] in UTC, NaT where missing; pictures (N, H, W[, C]) and series of one length (N, T[, C]), or a
-        list of arrays with None, as are series of any length.
+        dates and times datetime64[us] in UTC, NaT where missing; pictures (N, H, W[, C]) and series (N, T[, C]), or a list of arrays.
 
         Raises:
             DataError: no such column, or a type that is none of these (nested lists, structs, durations, times of day).

@@ -78,6 +78,5 @@ def _count_rows_by(schema: Schema, nodes: Nodes) -> str:
     if layout.codes:
         return nodes.input("codes", "int64", len(layout.codes))
     for array in layout.arrays:
-        if None not in array.slot.shape:
-            return nodes.input(array.name, array.slot.dtype, *(size for size in array.slot.shape if size is not None))
+        return nodes.input(array.name, array.slot.dtype, *array.slot.shape)
     raise DataError("the table", rule="at least one input column", given=Told("the target alone"), remedy="Check data.columns.")

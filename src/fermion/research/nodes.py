@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fermion.core import lazy
 
 OPSET, ML_OPSET, IR = 20, 3, 10  # what ONNX Runtime 1.18 and later read
-_TYPES = {"float32": 1, "uint8": 2, "int64": 7}  # onnx.TensorProto.DataType
+_TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9}  # onnx.TensorProto.DataType
 
 
 class Nodes:
@@ -33,8 +33,8 @@ class Nodes:
         self._nodes: list[Any] = []
         self._made = 0
 
-    def input(self, name: str, dtype: str, *shape: int) -> str:
-        """An input (N, *shape)."""
+    def input(self, name: str, dtype: str, *shape: int | None) -> str:
+        """An input (N, *shape); None is a length that varies."""
         self._inputs.append(self._helper.make_tensor_value_info(name, _TYPES[dtype], ["batch", *shape]))
         return name
 
