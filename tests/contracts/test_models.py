@@ -13,7 +13,10 @@ from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.research.baseline import Baseline
 from fermion.research.cat import Catboost
+from fermion.research.fttransformer import FtTransformer
 from fermion.research.linear import Linear
+from fermion.research.realmlp import RealMlp
+from fermion.research.tabm import TabM
 from fermion.research.tabular import Mlp
 from fermion.research.trees import Trees
 from fermion.research.vision import Cnn
@@ -44,6 +47,18 @@ class TestCatboost(ModelContract):
 
 class TestMlp(ModelContract):
     model = Mlp(width=32, blocks=1, steps=120, batch=64)
+
+
+class TestRealMlp(ModelContract):
+    model = RealMlp(width=32, layers=2, epochs=15, batch=64)
+
+
+class TestTabM(ModelContract):
+    model = TabM(members=3, width=16, layers=2, epochs=15, batch=64)
+
+
+class TestFtTransformer(ModelContract):
+    model = FtTransformer(width=16, layers=2, heads=2, epochs=15, batch=64, lr=0.005, precision="float32")
 
 
 class TestCnn(ModelContract):

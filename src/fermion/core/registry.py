@@ -28,6 +28,9 @@ OWN = {
         "xgboost": "fermion.research.xgb:Xgboost",
         "catboost": "fermion.research.cat:Catboost",
         "mlp": "fermion.research.tabular:Mlp",
+        "realmlp": "fermion.research.realmlp:RealMlp",
+        "tabm": "fermion.research.tabm:TabM",
+        "ft": "fermion.research.fttransformer:FtTransformer",
         "cnn": "fermion.research.vision:Cnn",
     },
     "augments": {

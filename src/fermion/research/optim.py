@@ -57,9 +57,11 @@ class Steps(Struct, frozen=True, kw_only=True):
     def optimizers(self, net: nn.Module) -> list[torch.optim.Optimizer]:
         """AdamW and, where there are matrices for it, Muon; together they hold every weight that learns once.
 
-        Vectors (biases, normalisations), embeddings and the `Heads` go to AdamW.
+        Vectors (biases, normalisations), embeddings, the `Heads` and parts that say `elementwise = True` (whose weights are tables,
+        not matrices that multiply) go to AdamW.
         """
-        kept = {id(w) for part in net.modules() if isinstance(part, nn.Embedding | Heads) for w in part.parameters()}
+        tables = [part for part in net.modules() if isinstance(part, nn.Embedding | Heads) or getattr(part, "elementwise", False)]
+        kept = {id(w) for part in tables for w in part.parameters()}
         weights = [(name, w) for name, w in net.named_parameters() if w.requires_grad]
         matrices = [w for _, w in weights if w.ndim >= 2 and id(w) not in kept] if self.matrix_lr else []
         chosen = {id(w) for w in matrices}
