@@ -58,7 +58,7 @@ class TestTabM(ModelContract):
 
 
 class TestFtTransformer(ModelContract):
-    model = FtTransformer(width=16, layers=2, heads=2, epochs=15, batch=64, lr=0.005, precision="float32")
+    model = FtTransformer(width=16, layers=2, heads=2, epochs=10, batch=64, lr=0.01, precision="float32")
 
 
 class TestCnn(ModelContract):
