@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fermion.columns.output import Output, Probability
+from fermion.columns.output import Output
 from fermion.core.run import Run
 from fermion.research.augment import Augmenting, Frame, Labels
 from fermion.research.blocks import Tensors
+from fermion.research.heads import Classes, head_of, rows_of
 from fermion.research.tableinputs import Places, TableInputs
-from fermion.research.targets import width as size_of
 
 BINS, FEATURES = 32, 8
 
@@ -96,7 +96,7 @@ class TabMNet(nn.Module):
     """An ensemble in one net: its members share all matrices but the last, and differ by a scale of the inputs, a bias and a head.
 
     In training the raw answers of the M members stand under each other, (B * M, K), for labels that `repeated` M times: the loss is the
-    mean of the members' losses. Otherwise the answer is the mean of the probabilities, as a logarithm, or of the values. Gorishniy,
+    mean of the members' losses. Otherwise the answer is the mean of the probabilities, as a logarithm, or of the raw numbers. Gorishniy,
     Kotelnikov, Babenko: TabM, ICLR 2025 (the variant TabM-mini).
     """
 
@@ -104,14 +104,15 @@ class TabMNet(nn.Module):
         self, inputs: TableInputs, train: Tensors, outputs: Sequence[Output], *, members: int, width: int, layers: int, dropout: float
     ) -> None:
         super().__init__()
-        self.outputs, self.members, self.dropout = tuple(outputs), members, dropout
+        self.members, self.dropout = members, dropout
+        self.kinds = {output.array: head_of(output) for output in outputs}
         self.piecewise = Piecewise(train["numbers"]) if inputs.numbers else None
         self.places = Places(inputs.counts, FEATURES, std=1.0) if inputs.counts else None
         groups = [FEATURES] * inputs.numbers + [1] * inputs.rest + [FEATURES] * len(inputs.counts)
         self.own = Members(groups, members, width)
         self.entry = nn.Linear(sum(groups), width, bias=False)
         self.body = nn.ModuleList([nn.Linear(width, width) for _ in range(layers - 1)])
-        self.sizes = [size_of(output) for output in outputs]
+        self.sizes = [head.size for head in self.kinds.values()]
         self.heads = MemberHeads(width, members, sum(self.sizes))
 
     def forward(self, arrays: Tensors) -> Tensors:
@@ -126,14 +127,14 @@ class TabMNet(nn.Module):
         for layer in self.body:
             x_BMD = F.relu(layer(F.dropout(x_BMD, self.dropout, self.training)))
         raw: Tensors = {}
-        for output, part_BMK in zip(self.outputs, self.heads(x_BMD).split(self.sizes, 2), strict=True):
+        for (name, head), part_BMK in zip(self.kinds.items(), self.heads(x_BMD).split(self.sizes, 2), strict=True):
             if self.training:
-                value = part_BMK.flatten(0, 1)
-            elif isinstance(output, Probability):
-                value = part_BMK.log_softmax(2).logsumexp(1) - math.log(self.members)
+                made = part_BMK.flatten(0, 1)
+            elif isinstance(head, Classes):
+                made = part_BMK.log_softmax(2).logsumexp(1) - math.log(self.members)
             else:
-                value = part_BMK.mean(1)
-            raw[output.array] = value if isinstance(output, Probability) else value.squeeze(1)
+                made = part_BMK.mean(1)
+            raw[name] = rows_of(made, head)
         return raw
 
 
