@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image as Picture
 
+from fermion.columns.audio import Audio, Clip
 from fermion.columns.category import Category
 from fermion.columns.flag import Flag
 from fermion.columns.image import Image, Pixels
@@ -245,6 +247,74 @@ class TestSequenceSinceTheFirst(ColumnContract):
     column = Sequence(times=True, since="first", keep="first", length=2)
     good = ({"times": [5.0, 6.0, 9.0], "values": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}, None)
     bad = ({"times": [5.0], "values": [1.0]},)
+
+
+def clip(samples: int, rate: int = 8000, *, channels: int = 1, form: str = "WAV", kind: str = "PCM_16", seed: int = 0) -> bytes:
+    """An encoded sound file of noise."""
+    stream = io.BytesIO()
+    x = np.random.default_rng(seed).uniform(-0.5, 0.5, (samples, channels))
+    soundfile.write(stream, x, rate, format=form, subtype=kind)
+    return stream.getvalue()
+
+
+class TestAudioOfFiles(ColumnContract):
+    column = Audio(mels=8)
+    good = (
+        clip(900),
+        clip(2000, 16000, channels=2),
+        clip(700, form="FLAC", kind="PCM_24"),
+        None,
+        clip(0),
+        clip(500, kind="PCM_U8"),
+        clip(500, 8000, kind="FLOAT"),
+        Clip(rate=4000, samples=np.ones(300, "<f4").tobytes()),
+        {"rate": 8000, "samples": [0.0, 0.5, -0.5]},
+        clip(10),
+    )
+    bad = (
+        b"",
+        b"no sound",
+        clip(900)[:200],
+        clip(900, form="FLAC")[:300],
+        picture(4, 4),
+        "nowhere.wav",
+        Path("nowhere.wav"),
+        "\0",
+        3,
+        Clip(rate=8000, samples=b"123"),
+        {"rate": -1, "samples": [0.0]},
+        {"samples": [0.0]},
+    )
+
+
+class TestAudioOfArrays(ColumnContract):
+    column = Audio(rate=8000, seconds=0.1, features="wave")
+    good = (
+        np.linspace(-1, 1, 500, dtype=np.float32),
+        np.zeros((2000, 2)),
+        None,
+        [0.0, 0.5],
+        [],
+        np.arange(50, dtype=np.int16),
+        Clip(rate=8000, samples=b""),
+    )
+    bad = (
+        np.zeros((2, 2, 2)),
+        [float("nan")],
+        np.full(4, np.inf),
+        ["a"],
+        [[1.0], [1.0, 2.0]],
+        {},
+        True,
+        np.arange(50),
+        Clip(rate=8000, samples=np.full(3, np.nan, "<f4").tobytes()),
+    )
+
+
+class TestAudioOnHtksScale(ColumnContract):
+    column = Audio(rate=4000, mels=5, scale="htk", high=1500.0, low=100.0)
+    good = (np.ones(300, dtype=np.float32), np.ones(40, dtype=np.float32), None)
+    bad = (b"",)
 
 
 class TestRepairedNumber(ColumnContract):

@@ -61,6 +61,8 @@ def sketched(field: Field, values: Values) -> Sequence[str | None] | NDArray[np.
     array: NDArray[Any] = arrays[0].astype(np.float64)
     if slots[0].role == "series":
         return _level(array, arrays[1])
+    if slots[0].role == "wave":
+        return np.sqrt(_level(array[..., None] ** 2, arrays[1]))
     return array if slots[0].role == "number" else array.reshape(len(array), -1).mean(axis=1)  # of a picture, its brightness
 
 

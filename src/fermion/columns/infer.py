@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from fermion.columns.audio import SUFFIXES, Audio, is_sound
 from fermion.columns.category import Category
 from fermion.columns.column import Column, Values, is_missing
 from fermion.columns.derive import derived_of
@@ -172,8 +173,10 @@ def _of_kind(sample: list[Any]) -> Column | str:
         return Number()
     if kinds <= {dt.date, dt.datetime, np.datetime64}:
         return Time()
+    if kinds == {bytes} and all(is_sound(value) for value in sample):
+        return Audio()
     if kinds == {bytes}:
-        return Image() if all(value.startswith(MAGIC) for value in sample) else "the bytes are no image file"
+        return Image() if all(value.startswith(MAGIC) for value in sample) else "the bytes are no image or sound file"
     if all(isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3) for value in sample):
         return Image()
     if all(isinstance(value, str) for value in sample):
@@ -201,6 +204,8 @@ def _of_series(sample: list[Any]) -> Column | None:
 def _of_text(sample: list[str]) -> Column | str:
     if all(text.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")) for text in sample):
         return Image()
+    if all(text.lower().endswith(SUFFIXES) for text in sample):
+        return Audio()
     if all(_is_time(text) for text in sample[:200]):
         return Time()
     distinct = len(set(sample)) / len(sample)

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from fermion.columns.audio import Audio
 from fermion.columns.category import Category, read_levels
 from fermion.columns.column import Coded, Column, Slot, Values, as_column, is_missing
 from fermion.columns.flag import Flag
@@ -200,7 +201,7 @@ def invented(column: Column, values: Values, rng: np.random.Generator) -> list[o
     """As many values of this column as there are, none of which was copied: what golden rows show of personal data.
 
     Numbers and moments are drawn between bounds rounded outward, hashed values are tokens that nobody has, names are levels that the
-    column holds anyway, pictures and series are noise. A missing value stays missing.
+    column holds anyway, pictures, sounds and series are noise. A missing value stays missing.
 
     >>> invented(Number(), [31.0, None], np.random.default_rng(0))
     [37.7, None]
@@ -236,6 +237,8 @@ def invented(column: Column, values: Values, rng: np.random.Generator) -> list[o
             made[row] = read.plain(moment) if read.unit else f"{moment}"
         elif column.slots[0].role == "image":
             made[row] = rng.integers(0, 256, column.encode([raw[row]])[0].shape[1:], dtype=np.uint8)
+        elif isinstance(read, Audio):
+            made[row] = rng.normal(0.0, 0.1, len(read.samples(raw[row], raw, row))).astype(np.float32)
         elif column.slots[0].role == "series":
             made[row] = _noise(column.plain(raw[row]), rng)
         else:

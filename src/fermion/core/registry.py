@@ -20,6 +20,7 @@ OWN = {
         "time": "fermion.columns.time:Time",
         "image": "fermion.columns.image:Image",
         "sequence": "fermion.columns.sequence:Sequence",
+        "audio": "fermion.columns.audio:Audio",
     },
     "models": {
         "baseline": "fermion.research.baseline:Baseline",

@@ -59,7 +59,7 @@ SKIPPED: list[tuple[Any, str]] = [
     (np.array([np.nan, np.nan]), "every value is missing"),
     (np.array([], dtype=np.int64), "every value is missing"),
     ([f"id-{n}" for n in range(60)], "100% of its texts are distinct: they name rows instead of describing them"),
-    ([b"abc"], "the bytes are no image file"),
+    ([b"abc"], "the bytes are no image or sound file"),
     ([True, 1], "values of type bool, int fit no column"),
     ([{"a": 1}], "values of type dict fit no column"),
     ([1.5, "a"], "values of type float, str fit no column"),
