@@ -12,7 +12,6 @@ from fermion.columns.column import Batch, Column
 from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.research.baseline import Baseline
-from fermion.research.cat import Catboost
 from fermion.research.fttransformer import FtTransformer
 from fermion.research.linear import Linear
 from fermion.research.realmlp import RealMlp
@@ -20,7 +19,6 @@ from fermion.research.tabm import TabM
 from fermion.research.tabular import Mlp
 from fermion.research.trees import Trees
 from fermion.research.vision import Cnn
-from fermion.research.xgb import Xgboost
 from fermion.testing.models import ModelContract
 
 
@@ -35,14 +33,6 @@ class TestLinear(ModelContract):
 
 class TestTrees(ModelContract):
     model = Trees(threads=1)
-
-
-class TestXgboost(ModelContract):
-    model = Xgboost(threads=1, lr=0.2, patience=10)
-
-
-class TestCatboost(ModelContract):
-    model = Catboost(threads=1, depth=4, rounds=60)
 
 
 class TestMlp(ModelContract):

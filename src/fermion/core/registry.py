@@ -28,6 +28,8 @@ OWN = {
         "trees": "fermion.research.trees:Trees",
         "xgboost": "fermion.research.xgb:Xgboost",
         "catboost": "fermion.research.cat:Catboost",
+        "blend": "fermion.research.blend:Blend",
+        "folded": "fermion.research.folded:Folded",
         "mlp": "fermion.research.tabular:Mlp",
         "realmlp": "fermion.research.realmlp:RealMlp",
         "tabm": "fermion.research.tabm:TabM",

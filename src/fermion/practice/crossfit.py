@@ -15,7 +15,8 @@ from fermion.core.spec import Spec
 from fermion.data.split import OUT, TEST, TRAIN, VALIDATION, Marks
 from fermion.data.table import Table, unknown_column
 from fermion.practice.making import model_of
-from fermion.practice.preparation import codes_of, encode, learn, output_of, row_weights, targets_of, taught
+from fermion.practice.preparation import codes_of, encode, learn, output_of, row_weights, targets_of, taught, units_of
+from fermion.research.folded import deal
 from fermion.research.model import Encoded, Fitted
 
 VALID = 10  # one row in ten of those that a model learns from chooses its checkpoint
@@ -135,35 +136,6 @@ def classes_of(table: Table, spec: Spec, *, least: int = 2) -> tuple[Probability
     return output, codes_of(output, table, slice(None))
 
 
-def deal(codes_M: NDArray[np.int64], groups_M: NDArray[np.int64] | None, parts: int, rng: np.random.Generator) -> NDArray[np.int8]:
-    """(M,) the part of each row: equal shares of every class, as far as whole rows, or whole groups, allow.
-
-    Without groups each class is shuffled and dealt out one by one, each class beginning where the last ended. Groups go, the largest
-    first, where the classes that they bring are scarcest.
-
-    >>> np.bincount(deal(np.array([0] * 6 + [1] * 3), None, 3, np.random.default_rng(0))).tolist()
-    [3, 3, 3]
-    """
-    shuffled = rng.permutation(len(codes_M))
-    part_M = np.empty(len(codes_M), dtype=np.int8)
-    if groups_M is None:
-        part_M[shuffled[np.argsort(codes_M[shuffled], kind="stable")]] = np.arange(len(codes_M)) % parts
-        return part_M
-    groups, classes = int(groups_M.max()) + 1, int(codes_M.max()) + 1
-    count_GK = np.zeros((groups, classes))
-    np.add.at(count_GK, (groups_M, codes_M), 1)
-    share_GK = count_GK / np.maximum(count_GK.sum(0), 1)
-    size_G = count_GK.sum(1) / len(codes_M)
-    lot_G = rng.permutation(groups)
-    filled_PK, rows_P, part_G = np.zeros((parts, classes)), np.zeros(parts), np.empty(groups, dtype=np.int8)
-    for group in lot_G[np.argsort(-size_G[lot_G], kind="stable")]:
-        part = int(np.argmin(filled_PK @ share_GK[group] + rows_P * size_G[group]))
-        part_G[group] = part
-        filled_PK[part] += share_GK[group]
-        rows_P[part] += size_G[group]
-    return part_G[groups_M]
-
-
 def _forgiving(schema: Schema, table: Table) -> Schema:
     """The same columns, missing wherever the whole table has gaps: the only gap of a column may lie in the fold that is left out."""
     whole = table.part(slice(None))
@@ -174,10 +146,8 @@ def _forgiving(schema: Schema, table: Table) -> Schema:
 
 def _groups(table: Table, spec: Spec, known: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """(M,) numbers 0.. of the groups of the labelled rows where the project splits by group, else None; a missing group is one."""
-    if spec.split.by != "group" or spec.split.column is None:
-        return None
-    ranks = table.series(spec.split.column).gather(known).rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    return np.unique(ranks, return_inverse=True)[1].astype(np.int64)
+    units_M = units_of(table, spec, known)
+    return None if units_M is None else np.unique(units_M, return_inverse=True)[1].astype(np.int64)
 
 
 def _marks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from fermion.bundle.manifest import Manifest, Provenance, Score
 from fermion.bundle.profile import Profile
 from fermion.bundle.runtime import Runtime
 from fermion.bundle.steps import Step
+from fermion.columns.column import Arrays
 from fermion.columns.output import Decision, Output, Probability
 from fermion.columns.schema import Schema
 from fermion.core import registry
@@ -43,8 +45,11 @@ from fermion.practice.preparation import (
     set_aside,
     targets_of,
     time_of,
+    units_of,
 )
 from fermion.research import evaluate
+from fermion.research.blend import Blend
+from fermion.research.folded import Folded
 from fermion.research.model import Curve, Encoded, Model
 from fermion.research.parity import check_parity
 from fermion.research.prepare import Prepared, plan_of
@@ -68,6 +73,7 @@ class Product(Struct, frozen=True, kw_only=True):
     skipped: dict[str, str] = field(default_factory=dict[str, str])
     model: dict[str, Any] = field(default_factory=dict[str, Any])  # type and settings, as chosen
     stopped: bool = False
+    out_of_fold: bytes = b""  # answers to the training rows, then the validation rows, by models that did not see them; as npz
 
     def runtime(self, decisions: Mapping[str, Decision] | None = None, *, threads: int = 1) -> Runtime:
         """What answers rows."""
@@ -84,9 +90,17 @@ def model_of(spec: Spec, schema: Schema) -> Model:
     """The model of the project file, or the default one, behind the preparation that is declared for its inputs.
 
     Raises:
-        SpecError: a column cannot be treated as it is declared.
+        SpecError: a column cannot be treated as it is declared, or folds where rows follow each other in time.
     """
     model: Model = spec.model if spec.model is not None else default_model(schema)
+    if spec.split.by in ("time", "walk", "blocks") and (isinstance(model, Folded) or (isinstance(model, Blend) and model.folds)):
+        raise SpecError(
+            "a model of folds",
+            rule="fitted on rows that stand beside each other, not after each other: its folds would learn from the future",
+            given=Told(f"split.by: {spec.split.by}"),
+            remedy="Take the model without folds; the newest rows before the test part are its validation part.",
+            where="model",
+        )
     plan = plan_of(schema, inputs_of(spec.data))
     return model if plan is None else Prepared(model=model, plan=plan)
 
@@ -193,6 +207,8 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
         encode(table, learnt.schema, learnt.outputs, weights_N, rows=rows[part], scratch=run.folder)
         for part in ("test", "train", "validation")
     )
+    train = msgspec.structs.replace(train, units=units_of(table, spec, rows["train"]))
+    valid = msgspec.structs.replace(valid, units=units_of(table, spec, rows["validation"]))
     model = model_of(spec, learnt.schema)
     fitted = model.fit(train, valid, run.within(0.9))  # the rest is for the export
     for note in fitted.notes:
@@ -216,6 +232,7 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
         skipped=learnt.skipped,
         model=_told(model),
         stopped=run.stopped,
+        out_of_fold=_packed(fitted.out_of_fold),
     )
 
 
@@ -288,6 +305,22 @@ def commit_of(folder: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def unpacked(kept: bytes) -> Arrays | None:
+    """The arrays of `Product.out_of_fold`, or None where there are none."""
+    if not kept:
+        return None
+    with np.load(io.BytesIO(kept), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _packed(arrays: Arrays | None) -> bytes:
+    if arrays is None:
+        return b""
+    target = io.BytesIO()
+    np.savez(target, allow_pickle=False, **arrays)
+    return target.getvalue()
 
 
 def _told(model: Model) -> dict[str, Any]:

@@ -240,6 +240,13 @@ def encode(
     return Encoded(schema=schema, outputs=outputs, arrays=arrays, targets=targets, weights=None if weights_N is None else weights_N[some])
 
 
+def units_of(table: Table, spec: Spec, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """(M,) the numbers of the groups of these rows where the project splits by group, else None; a missing group is one."""
+    if spec.split.by != "group" or spec.split.column is None:
+        return None
+    return table.series(spec.split.column).gather(rows).rank("dense").fill_null(0).to_numpy().astype(np.int64)
+
+
 def row_weights(table: Table, data: Data, purpose: str) -> NDArray[np.float64] | None:
     """(N,) what each row counts for "fit" or "evaluate", or None.
 

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
+from msgspec import Struct
 
+from fermion.columns.column import Arrays
 from fermion.core.run import Run
 from fermion.core.spec import Spec
 from fermion.data.checks import Finding
 from fermion.data.split import Marks
 from fermion.data.table import Table
-from fermion.practice.making import Product
+from fermion.practice.making import Product, unpacked
 from fermion.practice.preparation import encode, parts, row_weights
 from fermion.research.evaluate import Report, evaluate
 
 
+class Folds(Struct, frozen=True, kw_only=True):
+    """Answers that were kept, looked up by the number of the row: each by a model that did not learn from it."""
+
+    said: Arrays
+
+    def run(self, arrays: Arrays) -> Arrays:
+        """The answers to these rows."""
+        return {name: said[arrays["row"]] for name, said in self.said.items()}
+
+
 def score(table: Table, marks: Marks, product: Product, findings: list[Finding], spec: Spec, run: Run) -> Report:
-    """The report of a product on the test part; decisions are chosen on the validation part.
+    """The report of a product on the test part; decisions are chosen on the validation part, or on all other rows out of fold.
 
     Raises:
         DataError: a held-out row has a class that training did not have, or a value that does not fit.
@@ -28,10 +41,17 @@ def score(table: Table, marks: Marks, product: Product, findings: list[Finding],
         if len(rows[part])
     }
     test = table.take(rows["test"])
+    valid, chosen_by = held.get("validation"), None
+    if (folded := unpacked(product.out_of_fold)) is not None:
+        both = np.concatenate([rows["train"], rows["validation"]])
+        valid = encode(table, product.schema, product.outputs, weights_N, rows=both, scratch=run.folder)
+        valid = msgspec.structs.replace(valid, arrays={"row": np.arange(len(both))})
+        chosen_by = Folds(said=folded)
     return evaluate(
         product.runtime(),
         test=held["test"],
-        valid=held.get("validation"),
+        valid=valid,
+        chosen_by=chosen_by,
         raw=test,
         rows=rows["test"],
         groups=test.values(spec.split.column) if spec.split.by == "group" and spec.split.column else None,

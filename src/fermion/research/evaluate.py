@@ -53,6 +53,7 @@ def evaluate(
     *,
     test: Encoded,
     valid: Encoded | None,
+    chosen_by: Answering | None = None,
     raw: Table,
     rows: NDArray[np.int64],
     groups: Values | None = None,
@@ -70,6 +71,7 @@ def evaluate(
         model: a Runtime or a Fitted.
         test: the encoded test part; its weights are those of the evaluation, or None. Unlabelled rows are left out target by target.
         valid: the encoded validation part, or None.
+        chosen_by: what answers `valid` in place of the model, which learned from these rows.
         raw: the rows of `test` as they came.
         rows: (N,) their numbers in the source.
         groups: (N,) the unit that the bootstrap draws, or None where each row is one.
@@ -84,7 +86,7 @@ def evaluate(
     began = time.perf_counter()
     check(spec, test.outputs, raw.names)
     run.emit("progress", STAGE, "answers", done=0, total=len(test))
-    decided = decisions(spec.decide, test.outputs, model, valid)
+    decided = decisions(spec.decide, test.outputs, chosen_by or model, valid)
     said = answers(model, test.arrays)
     units = None if groups is None else _codes(groups)
     private = {name for name, said in spec.data.columns.items() if said.private is not None}

@@ -21,6 +21,7 @@ class Encoded(Struct, frozen=True, kw_only=True):
     `schema.layout` says; an entry is absent where there is no such column.
     `targets`: by target name, (N,) int64 codes (-1 unlabelled) for a Probability, (N,) float64 standardised (NaN unlabelled) for a Value.
     `weights`: (N,) float64 for the fit, or None.
+    `units`: (N,) int64, equal for rows that may not be torn apart, such as those of one patient; None where each row is one.
     """
 
     schema: Schema
@@ -28,6 +29,7 @@ class Encoded(Struct, frozen=True, kw_only=True):
     arrays: Arrays
     targets: Arrays
     weights: NDArray[Any] | None = None
+    units: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.targets.values())))
@@ -40,6 +42,7 @@ class Encoded(Struct, frozen=True, kw_only=True):
             arrays={name: array[rows] for name, array in self.arrays.items()},
             targets={name: array[rows] for name, array in self.targets.items()},
             weights=None if self.weights is None else self.weights[rows],
+            units=None if self.units is None else self.units[rows],
         )
 
 
@@ -84,6 +87,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
     decisions: dict[str, Decision] = field(default_factory=dict[str, Decision])
     curves: tuple[Curve, ...] = ()
     notes: tuple[str, ...] = ()  # what the user should know: stopped early, bf16 chosen, ...
+    out_of_fold: Arrays | None = None  # answers to the training rows, then the validation rows, by models that did not see them
 
     def run(self, arrays: Arrays) -> Arrays:
         """Encoded arrays -> output arrays."""

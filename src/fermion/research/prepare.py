@@ -63,6 +63,7 @@ class Prepared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
             decisions=fitted.decisions,
             curves=fitted.curves,
             notes=(*preparation.notes, *fitted.notes),
+            out_of_fold=fitted.out_of_fold,
         )
 
 
@@ -103,4 +104,4 @@ class Chain(Struct, frozen=True, kw_only=True):
 
 
 def _with(part: Encoded, preparation: Preparation, arrays: Arrays) -> Encoded:
-    return Encoded(schema=preparation.prepared, outputs=part.outputs, arrays=arrays, targets=part.targets, weights=part.weights)
+    return msgspec.structs.replace(part, schema=preparation.prepared, arrays=arrays)

@@ -1,0 +1,169 @@
+"""A model made of models: each learns alone, and their answers are averaged with weights that the validation part chose."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta, Struct, structs
+from msgspec.structs import force_setattr
+from numpy.typing import NDArray
+
+from fermion.columns.column import Arrays
+from fermion.columns.output import Output
+from fermion.core.declared import part
+from fermion.core.errors import DataError, FermionError, SpecError, Stopped, Told
+from fermion.core.run import Run
+from fermion.research.folded import Folded
+from fermion.research.mixture import Mixture, answered, called, joined, mean_of, read_model
+from fermion.research.model import Curve, Encoded, Fitted, Model
+from fermion.research.rowloss import losses_of, mixed_loss
+from fermion.research.targets import labelled, learnable
+
+FEW, BAGS = 2000, 20  # validation rows under which the weights are means over so many bootstraps
+
+
+class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="blend"):
+    """Different models make different mistakes: p = sum_m w_m p_m, with weights by greedy selection with replacement.
+
+    Beginning with none, each of `rounds` steps adds the member that lowers the loss of the mean the most; a member may be added again,
+    and its weight is how often it was. The loss is the log loss of classes or the squared error of values, on the validation part. With
+    fewer than 2,000 validation rows the weights are means over 20 bootstraps of them. Each output has weights of its own.
+
+    A member that cannot learn from this table is left out with a note, as are members for which no time is left; each member may use an
+    equal share of the time that those before it left.
+
+    Args:
+        members: the models; left out: trees, catboost where it is installed, and mlp.
+        rounds: of the greedy selection.
+        folds: 2 or more fits each member that often, each time without one part of the training and validation rows (`folded`): the
+            weights are then chosen on all rows, by answers of models that did not see them. For small tables.
+
+    >>> Blend(members=("linear", {"type": "trees", "leaves": 7})).members[1].leaves
+    7
+
+    Caruana et al.: Ensemble Selection from Libraries of Models, ICML 2004.
+    """
+
+    members: tuple[Annotated[Any, part("models")], ...] = ()
+    rounds: Annotated[int, Meta(ge=1, le=1000)] = 25
+    folds: Annotated[int, Meta(ge=0, le=50)] = 0
+
+    def __post_init__(self) -> None:
+        if self.folds == 1:
+            raise SpecError("folds", rule="0, or 2 and more", given=1, remedy="Leave it out, or write folds: 5.")
+        members = tuple(read_model(member, "members") for member in self.members)
+        if any(isinstance(member, Folded) for member in members):
+            remedy = "Write `folds` on the blend: then all members have the same folds, and the weights are chosen out of fold."
+            raise SpecError("a member of a blend", rule="a model that is fitted once", given=Told("folded"), remedy=remedy)
+        force_setattr(self, "members", members)
+
+    def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
+        """Fit every member, then choose the weights.
+
+        Raises:
+            DataError: no labelled row, one class, or no member can learn from the table.
+            Stopped: it was stopped before the first member had learned.
+        """
+        for output in train.outputs:
+            learnable(output, train)
+        models = self.members or _default(train)
+        kept: list[tuple[str, Fitted]] = []
+        notes: list[str] = []
+        refused: FermionError | None = None
+        for place, (name, model) in enumerate(zip(called(models), models, strict=True)):
+            if kept and run.left() <= 0:
+                notes.append(f"no time was left for {name}")
+                continue
+            member: Model = Folded(model=model, folds=self.folds) if self.folds else model
+            try:
+                kept.append((name, member.fit(train, valid, run.within(1 / (len(models) - place)))))
+            except Stopped:
+                if not kept:
+                    raise
+            except FermionError as bad:
+                refused = refused or bad
+                notes.append(f"{name} is left out: {bad}")
+        if not kept:
+            assert refused is not None
+            raise refused
+        names, fits = [name for name, _ in kept], [fitted for _, fitted in kept]
+        made, rows = _judged(fits, train, valid)
+        weights: dict[str, tuple[float, ...]] = {}
+        for output in train.outputs:
+            weights[output.array], told = self._weights(output, made, rows, run)
+            parts = [f"{name} {weight:.2f}" for name, weight in zip(names, weights[output.array], strict=True) if weight > 0]
+            notes.append(f"blend for {output.target}: {', '.join(parts)}{told}")
+        for name, fitted in kept:
+            notes += [f"{name}: {note}" for note in fitted.notes]
+        learned = Mixture(
+            outputs=train.outputs, members=tuple(fitted.learned for fitted in fits), weights=weights, given=train.schema.layout.names
+        )
+        folded = [fitted.out_of_fold for fitted in fits]
+        return Fitted(
+            schema=train.schema,
+            outputs=train.outputs,
+            learned=learned,
+            curves=tuple(_of(name, curve) for name, fitted in kept for curve in fitted.curves),
+            notes=tuple(notes),
+            out_of_fold=mean_of([one for one in folded if one is not None], weights) if None not in folded else None,
+        )
+
+    def _weights(self, output: Output, made: list[Arrays], rows: Encoded, run: Run) -> tuple[tuple[float, ...], str]:
+        """The weights of one output and what there is to say about them."""
+        target = labelled(output, rows) if len(made) > 1 and len(rows) else None
+        if target is None or not len(target):
+            return (1.0,) * len(made), "" if len(made) == 1 else ", all alike: there was no row to choose the weights on"
+        said = [one[output.array][target.at] for one in made]
+        terms = losses_of(output, said, target.y)
+        if terms is None:
+            return (1.0,) * len(made), f", all alike: weights are not chosen for a target of the kind {output.__struct_config__.tag}"
+        rng, few = run.rng(f"blend {output.target}"), len(target) < FEW
+        draws = [rng.multinomial(len(target), target.w / target.w.sum()) for _ in range(BAGS)] if few else [target.w]
+        counts_BM = np.array([greedy(terms, np.asarray(draw, dtype=np.float64), output, rounds=self.rounds) for draw in draws])
+        shares_M = counts_BM.mean(axis=0) / self.rounds
+        return tuple(float(share) for share in shares_M), ""
+
+
+def greedy(terms_MN: NDArray[np.float64], weights_N: NDArray[np.float64], output: Output, *, rounds: int) -> NDArray[np.int64]:
+    """(M,) how often each member was added: every round adds the one that makes the mean of all added so far best, the first of equals.
+
+    Args:
+        terms_MN: what each member says about each row, as `losses_of` gives it.
+        weights_N: what each row counts.
+    """
+    count_M = np.zeros(len(terms_MN), dtype=np.int64)
+    sum_N = np.zeros(terms_MN.shape[1:])
+    for step in range(1, rounds + 1):
+        losses = [mixed_loss(output, (sum_N + terms) / step, weights_N) for terms in terms_MN]
+        best = int(np.argmin(losses))
+        count_M[best] += 1
+        sum_N = sum_N + terms_MN[best]
+    return count_M
+
+
+def _judged(fits: list[Fitted], train: Encoded, valid: Encoded) -> tuple[list[Arrays], Encoded]:
+    """What each member says about rows that it did not learn from, and these rows: out of fold, or the validation part."""
+    folded = [fitted.out_of_fold for fitted in fits]
+    if all(one is not None for one in folded):
+        return [one for one in folded if one is not None], joined(train, valid)
+    return [answered(fitted.learned, valid) for fitted in fits] if len(valid) else [{} for _ in fits], valid
+
+
+def _default(train: Encoded) -> tuple[Any, ...]:
+    """Boosted trees of two libraries and a net."""
+    layout = train.schema.layout
+    if not layout.numbers and not layout.codes:
+        raise DataError(
+            "the table of a `blend` without `members`",
+            rule="one with a number, category, flag or time column",
+            given=Told(", ".join(named.name for named in layout.arrays) or "no column"),
+            remedy="Name the members: model: {type: blend, members: [{type: ...}, {type: ...}]}",
+        )
+    boosted = ("trees", "catboost") if importlib.util.find_spec("catboost") else ("trees",)
+    return tuple(read_model(name, "members") for name in (*boosted, "mlp"))
+
+
+def _of(name: str, curve: Curve) -> Curve:
+    return structs.replace(curve, name=f"{name}: {curve.name}")

@@ -1,0 +1,37 @@
+"""Every model of tables beside those of `test_models` keeps the contract of models."""
+
+from __future__ import annotations
+
+import pytest
+
+from fermion.research.baseline import Baseline
+from fermion.research.blend import Blend
+from fermion.research.cat import Catboost
+from fermion.research.folded import Folded
+from fermion.research.linear import Linear
+from fermion.research.trees import Trees
+from fermion.research.xgb import Xgboost
+from fermion.testing.models import ModelContract
+
+pytest.importorskip("xgboost", reason="needs the extra boosting")
+pytest.importorskip("catboost", reason="needs the extra boosting")
+
+
+class TestXgboost(ModelContract):
+    model = Xgboost(threads=1, lr=0.2, patience=10)
+
+
+class TestCatboost(ModelContract):
+    model = Catboost(threads=1, depth=4, rounds=60)
+
+
+class TestBlend(ModelContract):
+    model = Blend(members=(Linear(), Trees(threads=1, rounds=20), Blend(members=(Linear(l2=9.0), Baseline()))))
+
+
+class TestFolded(ModelContract):
+    model = Folded(model=Linear(), folds=3)
+
+
+class TestBlendOfFolds(ModelContract):
+    model = Blend(members=(Linear(), Baseline()), folds=2)
