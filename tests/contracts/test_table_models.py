@@ -8,6 +8,7 @@ from fermion.research.baseline import Baseline
 from fermion.research.blend import Blend
 from fermion.research.cat import Catboost
 from fermion.research.folded import Folded
+from fermion.research.knn import Knn
 from fermion.research.linear import Linear
 from fermion.research.trees import Trees
 from fermion.research.xgb import Xgboost
@@ -23,6 +24,10 @@ class TestXgboost(ModelContract):
 
 class TestCatboost(ModelContract):
     model = Catboost(threads=1, depth=4, rounds=60)
+
+
+class TestKnn(ModelContract):
+    model = Knn()
 
 
 class TestBlend(ModelContract):

@@ -30,6 +30,7 @@ OWN = {
         "catboost": "fermion.research.cat:Catboost",
         "blend": "fermion.research.blend:Blend",
         "folded": "fermion.research.folded:Folded",
+        "knn": "fermion.research.knn:Knn",
         "mlp": "fermion.research.tabular:Mlp",
         "realmlp": "fermion.research.realmlp:RealMlp",
         "tabm": "fermion.research.tabm:TabM",

@@ -16,6 +16,7 @@ from fermion.columns.output import Output, Probability
 from fermion.columns.schema import Schema
 from fermion.core.errors import DataError, SpecError, Stopped, Told
 from fermion.core.run import Run
+from fermion.research.design import vectors_of
 from fermion.research.forest import Branches
 from fermion.research.model import Curve, Export
 from fermion.research.nodes import Nodes
@@ -112,12 +113,6 @@ class Inputs(Struct, frozen=True, kw_only=True):
                     x = nodes.add("Where", nodes.add("Equal", x, wanted), nodes.constant(instead), x)
             parts.append(x)
         return nodes.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-
-
-def vectors_of(schema: Schema) -> tuple[tuple[str, int], ...]:
-    """The arrays of the role "vector" whose length is fixed, with their lengths: more numbers, for models of tables."""
-    flat = [named for named in schema.layout.arrays if named.slot.role == "vector" and len(named.slot.shape) == 1]
-    return tuple((named.name, size) for named in flat if (size := named.slot.shape[0]) is not None)
 
 
 def check_outputs(outputs: Sequence[Output], *, model: str) -> None:

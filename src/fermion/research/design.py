@@ -22,7 +22,7 @@ FAR = 1e6  # standard deviations; farther numbers are cut, so that no answer ove
 
 
 class Design(Struct, frozen=True, kw_only=True):
-    """What the preparation learned: the first four are (F,). F numbers, P pixels of all images, C codes.
+    """What the preparation learned: the first four are (F,). F numbers, those of vectors among them, P pixels of all images, C codes.
 
     x = [(number or median - mean) / scale, whether it is missing, pixel / 255, one column per level of each code].
 
@@ -35,25 +35,31 @@ class Design(Struct, frozen=True, kw_only=True):
     flagged: NDArray[np.bool_]
     images: tuple[tuple[str, tuple[int, ...]], ...]
     sizes: tuple[int, ...]
+    plain: int = 0  # how many of the numbers are fused ones
+    vectors: tuple[tuple[str, int], ...] = ()  # the others: arrays of numbers, with their lengths
 
     @classmethod
-    def of(cls, train: Encoded) -> Design:
+    def of(cls, train: Encoded, *, model: str = "a linear model", bare: bool = False) -> Design:
         """Learn from the training part.
+
+        Args:
+            model: what reads it, for messages.
+            bare: whether there may be nothing to read, because the model reads something else as well.
 
         Raises:
             DataError: nothing to read, or pictures that are too large for a linear model.
         """
         layout = train.schema.layout
-        images = _images(train.schema)
+        images, vectors = _images(train.schema), vectors_of(train.schema)
         pixels = sum(int(np.prod(shape)) for _, shape in images)
-        if not (layout.numbers or layout.codes or images) or pixels > MOST_PIXELS:
+        if not (layout.numbers or layout.codes or images or vectors or bare) or pixels > MOST_PIXELS:
             raise DataError(
                 "the table",
-                rule=f"one with numbers, categories or pictures of at most {MOST_PIXELS} pixels, for a linear model",
+                rule=f"one with numbers, categories, vectors or pictures of at most {MOST_PIXELS} pixels, for {model}",
                 given=Told(f"{pixels} pixels" if images else ", ".join(named.name for named in layout.arrays) or "no column"),
-                remedy="Set model.type to cnn for pictures.",
+                remedy="Set model.type to cnn for pictures, to tfidf for text.",
             )
-        x_NF = train.arrays["numbers"] if layout.numbers else np.zeros((len(train), 0), dtype=np.float32)
+        x_NF = _numbers(train.arrays, len(layout.numbers), vectors, len(train))
         median_F = _median(x_NF)
         filled_NF = np.where(np.isnan(x_NF), median_F, x_NF).astype(np.float64)
         spread_F = filled_NF.std(axis=0)
@@ -64,6 +70,8 @@ class Design(Struct, frozen=True, kw_only=True):
             flagged=np.asarray(np.isnan(x_NF).any(axis=0)),
             images=images,
             sizes=tuple(ref.size for ref in layout.codes),
+            plain=len(layout.numbers),
+            vectors=vectors,
         )
 
     @property
@@ -72,20 +80,22 @@ class Design(Struct, frozen=True, kw_only=True):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        fused = (("numbers",) if self.numbers else ()) + (("codes",) if self.sizes else ())
-        return fused + tuple(name for name, _ in self.images)
+        fused = (("numbers",) if self.plain else ()) + (("codes",) if self.sizes else ())
+        return fused + tuple(name for name, _ in (*self.vectors, *self.images))
 
     def dense(self, arrays: Arrays) -> NDArray[np.float32]:
         """(N, F + F + P): standardised numbers, their missing flags, pixels."""
         parts: list[NDArray[Any]] = []
         if self.numbers:
-            x_NF = arrays["numbers"]
+            x_NF = _numbers(arrays, self.plain, self.vectors, 0)
             missing_NF = np.isnan(x_NF)
             with np.errstate(over="ignore"):
                 z_NF = (np.where(missing_NF, self.median, x_NF) - self.mean) / self.scale
             parts += [np.clip(z_NF, -FAR, FAR), missing_NF & self.flagged]
         parts += [arrays[name].reshape(len(arrays[name]), -1) / np.float32(255) for name, _ in self.images]
-        return np.concatenate(parts, axis=1, dtype=np.float32) if parts else np.zeros((len(arrays["codes"]), 0), dtype=np.float32)
+        return (
+            np.concatenate(parts, axis=1, dtype=np.float32) if parts else np.zeros((len(next(iter(arrays.values()))), 0), dtype=np.float32)
+        )
 
     def matrix(self, arrays: Arrays) -> NDArray[Any]:
         """(N, D) the whole design with the one-hot columns, float64 where memory allows."""
@@ -122,7 +132,9 @@ class Design(Struct, frozen=True, kw_only=True):
         """The same in a graph: the dense part, and the rows of the one-hot part to be summed; "" where there is none."""
         parts: list[str] = []
         if self.numbers:
-            x = nodes.input("numbers", "float32", self.numbers)
+            raw = [nodes.input("numbers", "float32", self.plain)] if self.plain else []
+            raw += [nodes.input(name, "float32", size) for name, size in self.vectors]
+            x = nodes.add("Concat", *raw, axis=1) if len(raw) > 1 else raw[0]
             missing = nodes.add("IsNaN", x)
             filled = nodes.add("Where", missing, nodes.constant(self.median), x)
             z = nodes.add("Div", nodes.add("Sub", filled, nodes.constant(self.mean)), nodes.constant(self.scale))
@@ -138,6 +150,18 @@ class Design(Struct, frozen=True, kw_only=True):
             parts.append(nodes.add("Div", flat, nodes.constant(np.float32(255))))
         dense = nodes.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0] if parts else ""
         return dense, rows
+
+
+def vectors_of(schema: Schema) -> tuple[tuple[str, int], ...]:
+    """The arrays of the role "vector" whose length is fixed, with their lengths: more numbers, for models of tables."""
+    flat = [named for named in schema.layout.arrays if named.slot.role == "vector" and len(named.slot.shape) == 1]
+    return tuple((named.name, size) for named in flat if (size := named.slot.shape[0]) is not None)
+
+
+def _numbers(arrays: Arrays, plain: int, vectors: tuple[tuple[str, int], ...], rows: int) -> NDArray[np.float32]:
+    """(N, F) the fused numbers and the vectors, side by side."""
+    parts = ([arrays["numbers"]] if plain else []) + [arrays[name] for name, _ in vectors]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1) if parts else np.zeros((rows, 0), dtype=np.float32)
 
 
 def _images(schema: Schema) -> tuple[tuple[str, tuple[int, ...]], ...]:

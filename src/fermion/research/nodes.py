@@ -40,7 +40,7 @@ class Nodes:
 
     def constant(self, value: NDArray[Any] | np.generic) -> str:
         """An array that is part of the graph."""
-        name = self._fresh("constant")
+        name = self.fresh("constant")
         self._constants.append(self._arrays.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
         return name
 
@@ -50,7 +50,7 @@ class Nodes:
 
     def add_many(self, op: str, *inputs: str, made: tuple[str, ...], domain: str = "", **attributes: Any) -> tuple[str, ...]:
         """A node with several outputs; "" in `made` is a name of its own choice."""
-        names = tuple(name or self._fresh(op.lower()) for name in made)
+        names = tuple(name or self.fresh(op.lower()) for name in made)
         self._nodes.append(self._helper.make_node(op, list(inputs), list(names), domain=domain, **attributes))
         return names
 
@@ -72,6 +72,7 @@ class Nodes:
         lazy.load("onnx.checker", extra="train").check_model(model)
         return bytes(model.SerializeToString())
 
-    def _fresh(self, stem: str) -> str:
+    def fresh(self, stem: str) -> str:
+        """A name that nothing has yet."""
         self._made += 1
         return f"{stem}_{self._made}"
