@@ -15,6 +15,7 @@ from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.columns.output import Argmax, Probability, Threshold, Value
 from fermion.columns.schema import Schema
+from fermion.columns.text import Text
 from fermion.columns.time import Time
 from fermion.testing.bundles import BundleContract
 from fermion.testing.handmade import Parts, graph, linear, parts
@@ -54,6 +55,14 @@ class TestTwoOutputs(BundleContract):
     def make(self, folder: Path) -> Path:
         targets = {Probability(target="good"): [True, False, True, True], Value(target="price"): [1.0, 2.0, 4.0, 8.0]}
         return parts(COLUMNS, MIXED, targets).write(folder).path
+
+
+class TestTexts(BundleContract):
+    rows: ClassVar[Mapping[str, Any]] = {"note": ["good food", None, "", "bad wine, bad food", "日本"], "grade": [1.0, 2.0, None, 3.0, 4.0]}
+
+    def make(self, folder: Path) -> Path:
+        outputs = {Probability(target="y"): ["no", "yes", "no", "yes", "no"]}
+        return parts({"note": Text(vocabulary=300), "grade": Number()}, self.rows, outputs).write(folder).path
 
 
 class TestPictures(BundleContract):

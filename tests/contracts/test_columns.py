@@ -20,6 +20,7 @@ from fermion.columns.number import Number
 from fermion.columns.private import Hashed, Redacted
 from fermion.columns.repair import Repaired
 from fermion.columns.sequence import Sequence, Steps
+from fermion.columns.text import Text
 from fermion.columns.time import Time
 from fermion.core import registry
 from fermion.core.declared import Repair
@@ -77,6 +78,30 @@ class TestCategoryOfFew(ColumnContract):
     column = Category(most=1)
     good = ("b", "a", "b", None)
     bad = (0.5,)
+
+
+class TestText(ColumnContract):
+    column = Text(vocabulary=300)
+    good = ("good food", "Bad  food!", None, "", " ", "Zürich 日本 😀\x00", "good food", np.str_("wine"), "<pad> [SEP]", "x" * 100_000)
+    bad = (3, 1.5, True, b"good", [], ["good"], "half \ud800 a character", dt.date(2026, 1, 1))
+
+
+class TestTextOfPieces(ColumnContract):
+    column = Text(algorithm="unigram", vocabulary=300, length=6, lower=False, unicode=False)
+    good = ("good food and good wine", "Bad food", None, "", "日本")
+    bad = (3, b"good")
+
+
+class TestTextThatIsRedacted(ColumnContract):
+    column = Redacted(column=Text(vocabulary=300))
+    good = ("write to ada@example.org", "paid", None, "")
+    bad = (True, 1.5, [], b"Ada", 7)
+
+
+class TestTextThatIsRepaired(ColumnContract):
+    column = Repaired(column=Text(vocabulary=300), repair=Repair(text=("strip", "lower"), missing=("n/a",)))
+    good = ("Good food ", "good food", "n/a", None)
+    bad = (3, [])
 
 
 class TestFlag(ColumnContract):

@@ -18,12 +18,15 @@ from fermion.bundle.golden import Golden
 from fermion.bundle.manifest import COPY_AGAIN, File, Manifest, graph_file
 from fermion.bundle.placing import in_turn, place, replacing
 from fermion.bundle.runtime import Runtime
+from fermion.columns import assets as held
 from fermion.core.errors import BundleError, Told
 from fermion.core.store import ANY, Store
 
 
 class Bundle:
     """A bundle that was opened: its manifest is read, every file's size and digest is checked before it is parsed.
+
+    The assets of its columns are read at once, so that the schema can encode.
 
     Made by `open`; `write` makes a new one.
     """
@@ -40,6 +43,8 @@ class Bundle:
         self._manifest = files.read(manifests.NAME, manifests.LARGEST_MANIFEST)
         self.manifest = manifests.read(self._manifest, where)
         self.id = manifests.identity(self._manifest)
+        for asset in self.manifest.schema.assets:
+            held.put(self.read(asset.path))
 
     def read(self, name: str) -> bytes:
         """One file, whole and as it was written.
@@ -173,7 +178,8 @@ def write(
 ) -> Bundle:
     """Write a bundle so that either all of it is there or nothing: into a new folder beside, which is then renamed.
 
-    `folder` may be a function of the bundle's id. `manifest.files` is filled in, and `needs` completed. An equal bundle that is
+    `folder` may be a function of the bundle's id. `manifest.files` is filled in, `needs` completed, and the files of the columns join
+    `assets`, which are others by name. An equal bundle that is
     already there is left alone, another is replaced.
 
     Raises:
@@ -181,7 +187,8 @@ def write(
             has changed.
     """
     contents = {graph_file(name): data for name, data in graphs.items()}
-    contents |= {f"assets/{name}": data for name, data in (assets or {}).items()}
+    contents |= {f"{held.FOLDER}/{name}": data for name, data in (assets or {}).items()}
+    contents |= {asset.path: asset.read() for asset in manifest.schema.assets}
     contents |= {golden_rows.NAME: msgspec.json.encode(golden), profiles.NAME: profile}
     files = {name: File(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in contents.items()}
     needs = tuple(sorted({*manifest.needs, *manifest.schema.needs}))

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from fermion.bundle.steps import Onnx, Step, check_parts
+from fermion.columns.assets import LARGEST
 from fermion.columns.output import Decision, Output
 from fermion.columns.schema import Schema
 from fermion.core.errors import BundleError, FermionError, Told
@@ -121,6 +122,7 @@ def read(data: bytes, where: str) -> Manifest:
     for step in manifest.steps:
         if isinstance(step, Onnx) and graph_file(step.graph) not in manifest.files:
             raise BundleError("a graph that a step names", rule="in the bundle", given=step.graph, remedy=COPY_AGAIN, where=where)
+    _check_assets(manifest, where)
     return manifest
 
 
@@ -154,6 +156,19 @@ def _check_columns(manifest: Manifest) -> None:
     for one in manifest.schema.fields:
         if one.column is None or isinstance(one.column, str | int | float | list):
             raise BundleError(f"the column `{one.name}`", rule="an object with its `type`", given=one.column, remedy=COPY_AGAIN)
+
+
+def _check_assets(manifest: Manifest, where: str) -> None:
+    """What a column names is in the bundle, with the same digest."""
+    for asset in manifest.schema.assets:
+        file = manifest.files.get(asset.path)
+        if file is None or file.sha256 != asset.sha256:
+            given = Told(f"{asset.path}, which is {'not there' if file is None else 'another file'}")
+            rule = "in the bundle, with the digest that the column holds"
+            raise BundleError("an asset that a column names", rule=rule, given=given, remedy=COPY_AGAIN, where=where)
+        if file.size > LARGEST:
+            given, remedy = Told(f"{asset.path} of {file.size} bytes"), "Do not use this bundle; columns need no files that large."
+            raise BundleError("an asset", rule=f"at most {LARGEST} bytes", given=given, remedy=remedy, where=where)
 
 
 def _what_to_install(data: bytes) -> str:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays, Values
 from fermion.columns.output import Output, Probability, name_of
+from fermion.columns.private import read, within
 from fermion.columns.repair import meant
-from fermion.columns.schema import Field, Schema
+from fermion.columns.schema import Field, Schema, missing_rows
+from fermion.columns.text import Text
 from fermion.measure.sketches import CategorySketch, NumberSketch, Sketch
 
 NAME = "profile.json"
@@ -23,6 +25,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sketches by name: inputs on the training part, outputs on validation. Their counts add up over workers.
 
     An output with classes has one sketch of the most probable class, `target`, and one of its probability, `target.confidence`.
+    Of a text there are two: how many tokens it has, and `column.rare`, the share of them that its tokeniser has no piece for.
     What private inputs looked like is told without their values: counts between rounded numbers, or of levels by their codes.
     """
 
@@ -32,7 +35,13 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @classmethod
     def of(cls, schema: Schema, batch: Mapping[str, Values], outputs: Sequence[Output], arrays: Arrays) -> Profile:
         """The profile of N raw training rows and M answers of the model on validation."""
-        inputs = {field.name: _sketch(field, batch[field.name]) for field in schema.fields}
+        inputs: dict[str, Sketch] = {}
+        for field in schema.fields:
+            values = batch[field.name]
+            inputs[field.name] = _sketch(field, sketched(field, values))
+            text = within(field.column)
+            if isinstance(text, Text):
+                inputs[f"{field.name}.rare"] = _sketch(field, text.rare(read(field.column, values)))
         answered: dict[str, Sketch] = {}
         for output in outputs:
             array = arrays[output.array]
@@ -63,6 +72,10 @@ def sketched(field: Field, values: Values) -> Sequence[str | None] | NDArray[np.
         return _level(array, arrays[1])
     if slots[0].role == "wave":
         return np.sqrt(_level(array[..., None] ** 2, arrays[1]))
+    if slots[0].role == "tokens":  # how many there are; what is missing has no length
+        return np.where(missing_rows(meant(field.column, values)), np.nan, arrays[1].sum(axis=1))
+    if slots[0].role == "vector":
+        return np.sqrt(np.square(array).sum(axis=1))
     return array if slots[0].role == "number" else array.reshape(len(array), -1).mean(axis=1)  # of a picture, its brightness
 
 
@@ -74,8 +87,7 @@ def _level(x_NTC: NDArray[np.float64], mask_NT: NDArray[np.bool_]) -> NDArray[np
     return np.where(count_N > 0, total_N / np.maximum(count_N, 1), np.nan)
 
 
-def _sketch(field: Field, values: Values) -> Sketch:
-    counted = sketched(field, values)
+def _sketch(field: Field, counted: Sequence[str | None] | NDArray[np.float64]) -> Sketch:
     if not isinstance(counted, np.ndarray):
         return CategorySketch.fit(counted)
     return _coarse(counted) if field.private else NumberSketch.fit(counted)

@@ -23,7 +23,7 @@ from fermion.bundle.profile import Profile
 from fermion.core.errors import BundleError, FermionError, Told
 
 # What tells that an extra of the package is installed.
-_EXTRAS = {"media": "PIL"}
+_EXTRAS = {"media": "PIL", "text": "tokenizers"}
 _PATIENCE = 600
 
 
@@ -93,7 +93,7 @@ def _needs(bundle: Bundle) -> str:
     absent = [extra for extra in manifest.needs if extra in _EXTRAS and importlib.util.find_spec(_EXTRAS[extra]) is None]
     if absent:
         # Golden rows of images are arrays: a bundle verifies without its decoders, and says what serving wants.
-        return f"serving encoded files needs: pip install 'fermion[{','.join(absent)}]'"
+        return f"serving needs: pip install 'fermion[{','.join(absent)}]'"
     return ", ".join((*manifest.needs, *manifest.packages)) or "the base install"
 
 
@@ -126,7 +126,7 @@ def _profile(bundle: Bundle) -> str:
         profile = msgspec.json.decode(bundle.read(profiles.NAME), type=Profile)
     except msgspec.DecodeError as bad:
         raise BundleError(profiles.NAME, rule="sketches by name", given=Told(str(bad)), remedy=manifests.COPY_AGAIN) from None
-    if set(profile.inputs) != set(bundle.manifest.schema.names):
+    if not set(bundle.manifest.schema.names) <= set(profile.inputs):
         rule = f"about every input: {', '.join(bundle.manifest.schema.names[:12])}"
         raise BundleError(profiles.NAME, rule=rule, given=sorted(profile.inputs), remedy="Write the bundle again.")
     return f"{len(profile.inputs)} inputs, {len(profile.outputs)} outputs"

@@ -27,6 +27,7 @@ from fermion.core.errors import DataError, SpecError, Told, UsageError, ValueRej
 
 DIGITS = 16  # hexadecimal: 64 bits
 SHORTEST = 16  # characters of a salt; a shorter one could be found by trying all
+INVENTED = ("it works well", "please call me back", "the order came late and one part was missing", "thank you", "is it open today?")
 HIDDEN = Told("a private value")
 _LABEL = b"fermion: which salt is it?"
 
@@ -170,6 +171,26 @@ class Redacted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         return self.column
 
 
+def within(column: Column) -> Column:
+    """The column behind repair and redaction, or the column itself: the one that makes the arrays of a text.
+
+    >>> within(Redacted(column=Category()))
+    Category(levels=(), most=10000)
+    """
+    inner: Any = inside(column)
+    return inner.column if isinstance(inner, Redacted) else inner
+
+
+def read(column: Column, values: Values) -> Values:
+    """Raw values as the column `within` reads them: mended and redacted.
+
+    >>> read(Redacted(), ["from ada@example.org"])
+    ['from <EMAIL>']
+    """
+    mended, inner = meant(column, values), inside(column)
+    return inner.redacted(mended) if isinstance(inner, Redacted) else mended
+
+
 def coarse(column: Any, values: Values) -> Any:
     """A fitted column whose learned bounds are no value of the data: rounded down, to within the order of their spread.
 
@@ -225,7 +246,7 @@ def invented(column: Column, values: Values, rng: np.random.Generator) -> list[o
             made[row] = f"{rng.integers(1 << 32):08x}"
         elif isinstance(read, Redacted | Category):
             names = read.column if isinstance(read, Redacted) else read
-            levels = names.levels if isinstance(names, Category) else ()
+            levels = names.levels if isinstance(names, Category) else INVENTED
             made[row] = levels[rng.integers(len(levels))] if levels else "unknown"
         elif isinstance(read, Flag):
             made[row] = bool(rng.integers(2))

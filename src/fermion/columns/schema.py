@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from fermion.columns.assets import Asset, assets_of
 from fermion.columns.column import Arrays, Batch, Coded, Column, Slot, Values, as_column, encode_once, is_missing
 from fermion.columns.derive import Derived, Floats, Together, check_derived
 from fermion.columns.number import Number, read_numbers
@@ -195,6 +196,11 @@ class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict
         """The extras of the package that encoding JSON values of this schema needs."""
         return tuple(sorted({need for field in self.fields for need in field.column.needs}))
 
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """The files that the columns need, each once."""
+        return tuple({asset.name: asset for field in self.fields for asset in assets_of(field.column)}.values())
+
     def encode(self, batch: Mapping[str, Values]) -> Arrays:
         """N rows of raw values -> the arrays of `layout`. Names that the schema does not have are ignored.
 
@@ -338,7 +344,8 @@ class Encoder:
             raise _named(bad, field) from None
         if not field.missing and mended:  # what is missing is known once it is mended
             slot, first = field.column.slots[0], arrays[0]
-            self._present(field, first == 0 if slot.role == "code" else np.isnan(first), values)
+            known = {"code": lambda: first == 0, "number": lambda: np.isnan(first)}.get(slot.role)
+            self._present(field, missing_rows(meant(field.column, values)) if known is None else known(), values)
         return arrays
 
     def _present(self, field: Field, missing_N: NDArray[np.bool_], values: Values) -> None:

@@ -16,6 +16,7 @@ OWN = {
     "columns": {
         "number": "fermion.columns.number:Number",
         "category": "fermion.columns.category:Category",
+        "text": "fermion.columns.text:Text",
         "flag": "fermion.columns.flag:Flag",
         "time": "fermion.columns.time:Time",
         "image": "fermion.columns.image:Image",

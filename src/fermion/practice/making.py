@@ -20,6 +20,7 @@ from fermion.bundle.manifest import Manifest, Provenance, Score
 from fermion.bundle.profile import Profile
 from fermion.bundle.runtime import Runtime
 from fermion.bundle.steps import Step
+from fermion.columns import assets as held
 from fermion.columns.column import Arrays
 from fermion.columns.output import Decision, Output, Probability
 from fermion.columns.schema import Schema
@@ -74,6 +75,11 @@ class Product(Struct, frozen=True, kw_only=True):
     model: dict[str, Any] = field(default_factory=dict[str, Any])  # type and settings, as chosen
     stopped: bool = False
     out_of_fold: bytes = b""  # answers to the training rows, then the validation rows, by models that did not see them; as npz
+    assets: tuple[bytes, ...] = ()  # the files that the columns name by their digests
+
+    def __post_init__(self) -> None:
+        for data in self.assets:  # as it comes from the cache, in a process that has not fitted the columns
+            held.put(data)
 
     def runtime(self, decisions: Mapping[str, Decision] | None = None, *, threads: int = 1) -> Runtime:
         """What answers rows."""
@@ -233,6 +239,7 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
         model=_told(model),
         stopped=run.stopped,
         out_of_fold=_packed(fitted.out_of_fold),
+        assets=tuple(asset.read() for asset in learnt.schema.assets),
     )
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from fermion.bundle import bundle as bundles
+from fermion.bundle import manifest as manifests
 from fermion.bundle.bundle import Bundle
 from fermion.bundle.verify import Check, verify, verify_fresh
 from fermion.columns.column import Arrays, Values
@@ -80,7 +81,8 @@ class BundleContract:
         assert done.returncode == 0, done.stderr.decode()
         found: dict[str, Any] = msgspec.json.decode(done.stdout)
         assert found["heavy"] == []
-        opened = [str(bundle.path / "manifest.json"), *(str(bundle.path / name) for name in bundle.manifest.files if "graphs/" in name)]
+        wanted = [name for name in bundle.manifest.files if name.startswith(("graphs/", "assets/"))]
+        opened = [str(bundle.path / name) for name in ("manifest.json", *wanted)]
         assert sorted(place for event, place in found["seen"] if event == "open") == sorted(opened)  # each once
         assert {event for event, _ in found["seen"]} == {"open"}
         here = bundle.runtime().predict(self.rows)
@@ -168,6 +170,18 @@ class BundleContract:
         for name, data in tree(bundle.path).items():
             for left in (None, b"", data[: len(data) // 2], data[:-1], data + b"\n"):
                 assert_caught(bundle, altered(bundle, tmp_path / "altered", name, left))
+
+    def test_the_assets_of_its_columns_are_in_it(self, bundle: Bundle) -> None:
+        """What columns need is in the bundle, under the digest that they name; a manifest without is refused."""
+        for asset in bundle.manifest.schema.assets:
+            assert bundle.manifest.files[asset.path].sha256 == asset.sha256
+            assert bundle.read(asset.path) == asset.read()
+            stray = {name: file for name, file in bundle.manifest.files.items() if name != asset.path}
+            with pytest.raises(BundleError, match=r"an asset that a column names must be in the bundle, .* which is not there"):
+                manifests.read(msgspec.structs.replace(bundle.manifest, files=stray).encode(), "here")
+            other = {**stray, asset.path: msgspec.structs.replace(bundle.manifest.files[asset.path], sha256="0" * 64)}
+            with pytest.raises(BundleError, match=r"an asset that a column names must be .* which is another file"):
+                manifests.read(msgspec.structs.replace(bundle.manifest, files=other).encode(), "here")
 
     def test_a_file_too_many_is_told_and_harmless(self, bundle: Bundle, tmp_path: Path) -> None:
         stranger = altered(bundle, tmp_path / "altered", "evil.py", b"raise SystemExit")

@@ -6,6 +6,10 @@ class TestMoney(ColumnContract):
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fermion.columns.assets import assets_of
 from fermion.columns.column import Coded, Column, encode_once
 from fermion.columns.schema import Field
 from fermion.core import registry
@@ -132,6 +137,46 @@ class ColumnContract:
 
     def test_needs_are_extras(self) -> None:
         assert set(self.fitted.needs) <= {"media", "text", "train", "cloud"}
+
+    def test_assets_are_found_by_their_digest_and_told_where_they_are_not(self) -> None:
+        """A column with files works in another process that has them, and says which is missing in one that does not."""
+        fitted = self.fitted
+        assets = list(assets_of(fitted))
+        for asset in assets:
+            assert hashlib.sha256(asset.read()).hexdigest() == asset.sha256
+        if not assets:
+            return
+        state = msgspec.json.encode(Field(name="x", column=fitted))
+        value = msgspec.json.encode(fitted.plain(self.good[0]))
+        sent = pickle.dumps([state, value, [asset.read() for asset in assets]])
+        done = subprocess.run([sys.executable, "-P", "-c", ELSEWHERE], input=sent, capture_output=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        told, arrays = pickle.loads(done.stdout)
+        assert all(word in told for word in (f"the asset {assets[0].name} must be", "Open the bundle"))
+        same(arrays, fitted.encode([msgspec.json.decode(value, type=fitted.request)]))
+        again = pickle.loads(pickle.dumps(fitted))
+        same(again.encode(self.good), fitted.encode(self.good))
+
+
+ELSEWHERE = """
+import pickle, sys
+import msgspec
+from fermion.columns import assets
+from fermion.columns.schema import Field
+from fermion.core.errors import BundleError
+
+state, value, files = pickle.load(sys.stdin.buffer)
+column = msgspec.json.decode(state, type=Field).column
+values = [msgspec.json.decode(value, type=column.request)]
+try:
+    column.encode(values)
+    told = "nothing"
+except BundleError as bad:
+    told = str(bad)
+for data in files:
+    assets.put(data)
+sys.stdout.buffer.write(pickle.dumps([told, column.encode(values)]))
+"""
 
 
 def same(left: tuple[NDArray[Any], ...], right: tuple[NDArray[Any], ...]) -> None:

@@ -27,7 +27,7 @@ from fermion.columns.schema import Schema
 from fermion.core import lazy
 
 OPSET, IR = 20, 10  # what ONNX Runtime 1.18 and later read
-_TYPES = {"float32": 1, "uint8": 2, "int64": 7}
+_TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9}
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -89,23 +89,33 @@ def linear(schema: Schema, outputs: Sequence[Output], *, seed: int = 0) -> bytes
     rng, layout = np.random.default_rng(seed), schema.layout
     inputs: list[Any] = []
     nodes: list[Any] = []
-    constants: list[Any] = [arrays.from_array(np.float32(0), "zero"), arrays.from_array(np.array([0, -1]), "flat")]
+    constants: list[Any] = [
+        arrays.from_array(np.float32(0), "zero"),
+        arrays.from_array(np.array([0, -1]), "flat"),
+        arrays.from_array(np.array([1]), "steps"),
+    ]
     flat: list[tuple[str, int]] = []
 
-    def take(name: str, dtype: str, shape: Sequence[int]) -> None:
-        inputs.append(helper.make_tensor_value_info(name, _TYPES[dtype], ["batch", *shape]))
-        nodes.append(helper.make_node("Cast", [name], [f"{name}:float"], to=_TYPES["float32"]))
+    def take(name: str, dtype: str, shape: Sequence[int | None]) -> None:
+        free = [f"{name}:{axis}" if size is None else size for axis, size in enumerate(shape)]
+        inputs.append(helper.make_tensor_value_info(name, _TYPES[dtype], ["batch", *free]))
+        if None in shape:  # what varies in length is added up; its padding is 0 here
+            nodes.append(helper.make_node("Cast", [name], [f"{name}:steps"], to=_TYPES["float32"]))
+            nodes.append(helper.make_node("ReduceSum", [f"{name}:steps", "steps"], [f"{name}:float"], keepdims=0))
+            shape = shape[1:]
+        else:
+            nodes.append(helper.make_node("Cast", [name], [f"{name}:float"], to=_TYPES["float32"]))
         nodes.append(helper.make_node("Reshape", [f"{name}:float", "flat"], [f"{name}:flat"]))
         nodes.append(helper.make_node("IsNaN", [f"{name}:flat"], [f"{name}:missing"]))
         nodes.append(helper.make_node("Where", [f"{name}:missing", "zero", f"{name}:flat"], [f"{name}:filled"]))
-        flat.append((f"{name}:filled", int(np.prod(shape))))
+        flat.append((f"{name}:filled", int(np.prod([size or 1 for size in shape]))))
 
     if layout.numbers:
         take("numbers", "float32", [len(layout.numbers)])
     if layout.codes:
         take("codes", "int64", [len(layout.codes)])
     for named in layout.arrays:
-        take(named.name, named.slot.dtype, [size or 1 for size in named.slot.shape])
+        take(named.name, named.slot.dtype, named.slot.shape)
     nodes.append(helper.make_node("Concat", [name for name, _ in flat], ["x"], axis=1))
     width, made = sum(size for _, size in flat), list[Any]()
     for number, output in enumerate(outputs):

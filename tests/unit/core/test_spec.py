@@ -19,6 +19,7 @@ from fermion.core.spec import Spec, digest, document, json_schema, load, overrid
 from fermion.core.tree import Tree
 from fermion.core.typed import typed
 
+COLUMNS = ", ".join(registry.names("columns"))
 BASE = "name: digits\ndata: {source: sample://digits, target: digit}\n"
 
 FOREST = '''
@@ -212,7 +213,7 @@ MISTAKES = {
     ),
     "an unknown column type": (
         "name: a\ndata: {source: s, target: y, columns: {amount: nmber}}\n",
-        "f.yaml:2:48: `data.columns.amount.type` must be one of category, flag, image, number, time, got 'nmber'. Did you mean `number`?",
+        f"f.yaml:2:48: `data.columns.amount.type` must be one of {COLUMNS}, got 'nmber'. Did you mean `number`?",
     ),
     "a column's unknown setting": (
         "name: a\ndata: {source: s, target: y, columns: {shop: {type: category, mots: 50}}}\n",
@@ -344,7 +345,7 @@ def test_every_model_of_the_package_is_written_and_read_back(name: str) -> None:
         ),
         (
             "data.columns.amount=nmber",
-            "`data.columns.amount.type` must be one of category, flag, image, number, time, got 'nmber'. Did you mean `number`?",
+            f"`data.columns.amount.type` must be one of {COLUMNS}, got 'nmber'. Did you mean `number`?",
         ),
         (
             "data={source: s}",
