@@ -1,0 +1,70 @@
+"""How a net is trained, beyond what its model asks by name: the settings that every torch model shares."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from fermion.core.declared import Duration, seconds
+from fermion.core.errors import SpecError, Told
+
+Optimizer = Literal["adamw", "muon", "lion", "sgd", "schedule-free"]
+Schedule = Literal["linear", "one-cycle", "cosine", "cosine-log", "plateau", "constant"]
+
+
+class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The training of a net; `docs/training.md` says when to use what. Left out, each setting is what its model was measured with.
+
+    Args:
+        optimizer: moves the weights. `model.lr` is this optimiser's own: begin with a fifth of AdamW's for lion, 30 times it for sgd.
+        schedule: the learning rate over the training. Plateau halves it where the validation loss stops falling.
+        warmup: share of the training in which the learning rate rises to its peak.
+        floor: the learning rate at both ends, as a share of the peak.
+        find_lr: finds the peak of the learning rate with a range test (Smith 2017) before the training; `model.lr` is where it looks.
+        clip: the longest gradient that a step follows; 0 follows all.
+        accumulate: batches whose gradients make one step, for the step of a batch that would not fit into the memory.
+        ema: keeps a running mean of the weights with this decay (0.999, say) and judges and keeps that; 0 does not.
+        swa: averages the weights of this last share of the training, at a constant learning rate; 0 does not.
+        sampling: balanced draws every class of the first target that has classes equally often, with replacement.
+        focal: exponent by which rows that are answered well already count less, (1 - p)^focal; 0 counts all alike.
+        bucket: makes batches of rows of similar length, for columns of varying length.
+        checkpoint: how often `fermion run` saves the state, so that a killed training can go on from there; 0s never does.
+
+    >>> Training(ema=0.999).swa
+    0.0
+    """
+
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    warmup: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    floor: Annotated[float, Meta(ge=0, le=1)] | None = None
+    find_lr: bool = False
+    clip: Annotated[float, Meta(ge=0)] | None = None
+    accumulate: Annotated[int, Meta(ge=1)] = 1
+    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    swa: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    sampling: Literal["natural", "balanced"] = "natural"
+    focal: Annotated[float, Meta(ge=0)] = 0.0
+    bucket: bool = False
+    checkpoint: Duration = "30s"
+
+    def __post_init__(self) -> None:
+        averages = [name for name, on in (("ema", self.ema), ("swa", self.swa)) if on]
+        if self.optimizer == "schedule-free":  # whose answer is an average itself, taken at a constant learning rate
+            averages.append("optimizer: schedule-free")
+            if self.schedule not in (None, "constant"):
+                given = Told(f"{self.schedule} with schedule-free")
+                raise SpecError("training.schedule", rule="constant for schedule-free", given=given, remedy="Leave it out.")
+        if len(averages) > 1:
+            rule = "one way of averaging weights"
+            raise SpecError("training", rule=rule, given=Told(" and ".join(averages)), remedy="Leave all but one out.")
+
+    @property
+    def every(self) -> float:
+        """Seconds between two checkpoints, 0 for none.
+
+        >>> Training(checkpoint="2m").every
+        120.0
+        """
+        return seconds(self.checkpoint)
