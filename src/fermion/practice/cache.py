@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -16,6 +17,8 @@ from fermion.bundle.bundle import replacing
 from fermion.core.run import Run
 
 T = TypeVar("T")
+PARTIAL = ".partial"
+WEEK = 7 * 86400.0
 
 
 class Stages:
@@ -40,8 +43,7 @@ class Stages:
             keep: whether the result may be reused, asked when it is there: a fit that was stopped by hand may not.
         """
         with self._timed(name) as entry:
-            key = digest([fermion.__version__, name, depends])
-            path = None if self._folder is None else self._folder / name / f"{key}.json"
+            path = None if self._folder is None else self._path(name, depends)
             if path is not None and path.is_file():
                 with contextlib.suppress(msgspec.DecodeError, OSError):
                     result = msgspec.json.decode(path.read_bytes(), type=kind)
@@ -51,7 +53,25 @@ class Stages:
             if path is not None and keep():
                 with replacing(path) as scratch:
                     scratch.write_bytes(msgspec.json.encode(result))
+                shutil.rmtree(path.with_suffix(PARTIAL), ignore_errors=True)
             return result
+
+    def partial(self, name: str, depends: Any) -> Path | None:
+        """Where the work of a stage may save its state, so that it goes on from there when it is killed; None where nothing is kept.
+
+        The folder is gone when the stage is done. Those of other settings are left for a week: who goes back to them goes on.
+        """
+        if self._folder is None:
+            return None
+        for folder in (self._folder / name).glob(f"*{PARTIAL}"):
+            with contextlib.suppress(OSError):
+                if time.time() - max((one.stat().st_mtime for one in folder.iterdir()), default=folder.stat().st_mtime) > WEEK:
+                    shutil.rmtree(folder, ignore_errors=True)
+        return self._path(name, depends).with_suffix(PARTIAL)
+
+    def _path(self, name: str, depends: Any) -> Path:
+        assert self._folder is not None
+        return self._folder / name / f"{digest([fermion.__version__, name, depends])}.json"
 
     def plain(self, name: str, work: Callable[[], T]) -> T:
         """A stage that is done every time: one that only moves a tag, say."""

@@ -152,6 +152,7 @@ class Pipeline:
         named = {name: section for name, section in document(spec).items() if name != "data"}
         written = imported.digests([named, document(spec)["data"].get("columns")], self.project.folder)  # the user's own modules and files
         of_fit = [*of_split, spec.model, spec.seed, spec.budget, spec.device, making.libraries(), written]
+        self.run.checkpoints = stages.partial("fit", of_fit)
         product = stages.stage("fit", Product, of_fit, lambda: self._fit(marks), keep=lambda: not self.run.stopped)
         of_evaluate = [*of_fit, spec.evaluate, spec.decide, findings]
         report = stages.stage(

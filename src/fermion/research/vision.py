@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
@@ -18,6 +18,7 @@ from fermion.research.augment import Augment, Picture, augmenting, check_roles, 
 from fermion.research.model import Encoded, Fitted
 from fermion.research.picture_augment import Distort
 from fermion.research.targets import learnable
+from fermion.research.training import Training
 
 SMALLEST, LARGEST = 28, 64  # sides of a picture in the net
 
@@ -31,12 +32,14 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         batch: rows per step, at most a fifth of the training part.
         lr: peak learning rate of AdamW (biases, normalisations, heads).
         matrix_lr: peak learning rate of Muon (convolutions).
+        decay: weight decay of whatever moves the rest, or all.
         augment: what training pictures go through, in this order; a number is short for distort of that strength, 0 and [] are none.
         smoothing: share of the truth that is spread over all classes in training.
         balance: weighs rows so that every class counts equally.
         size: the longer side of a picture in the net in pixels; 0 takes the pictures' own, within 28 to 64.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
-        precision: "auto" tries bfloat16 autocast in the first steps and keeps it where it is faster.
+        precision: "auto" tries 16-bit autocast in the first steps and keeps it where it is faster; float16 is for cuda.
+        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
 
     >>> Cnn(lr=0.01).widths
     (32, 64, 96)
@@ -47,12 +50,14 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     batch: Annotated[int, Meta(ge=2)] = 512
     lr: Annotated[float, Meta(gt=0)] = 0.0225
     matrix_lr: Annotated[float, Meta(ge=0)] = 0.15
+    decay: Annotated[float, Meta(ge=0)] = 0.0
     augment: Annotated[float, Meta(ge=0)] | tuple[Annotated[Any, part("augments")], ...] = 1.0
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     balance: bool = False
     size: Annotated[int, Meta(ge=0)] = 0
     patience: Annotated[int, Meta(ge=0)] = 0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
         if not isinstance(self.augment, int | float):
@@ -100,13 +105,14 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         grown = resample(self.augments, train, run)
         batch = min(self.batch, max(32, len(grown) // 5))  # of few rows, steps are worth more than their precision
         recipe = loop.Recipe(
-            steps=self.steps or default_steps(len(grown), batch),
+            steps=self.steps or default_steps(len(grown), batch * self.training.accumulate),
             batch=batch,
-            optim=optim.Steps(lr=self.lr, matrix_lr=self.matrix_lr),
+            optim=optim.Steps(lr=self.lr, matrix_lr=self.matrix_lr, decay=self.decay),
             smoothing=self.smoothing,
             balance=self.balance,
             patience=self.patience,
             precision=self.precision,
+            training=self.training,
         )
         sides, device = self.net_size(height, width) or (height, width), loop.device_of(run.device)
         means, spreads = (torch.tensor(each, device=device).view(-1, 1, 1) for each in (mean, std))

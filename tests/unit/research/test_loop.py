@@ -13,8 +13,9 @@ from fermion.columns.schema import Schema
 from fermion.core.errors import FermionError, Stopped
 from fermion.core.run import Event, Run
 from fermion.research import loop
+from fermion.research.batches import Batches
 from fermion.research.blocks import Heads
-from fermion.research.loop import Check, Recipe, calibrate, permuted, row_weights, seeded, total_loss, train
+from fermion.research.loop import Check, Recipe, calibrate, row_weights, seeded, total_loss, train
 from fermion.research.model import Encoded
 from fermion.research.optim import Muon, Steps, orthogonal
 
@@ -232,16 +233,16 @@ def test_both_precisions_are_tried_and_one_is_kept() -> None:
 
 
 def test_looking_costs_little() -> None:
-    check = Check(tiny(), rows(5000), recipe(), CPU)
+    check = Check(tiny(), rows(5000), CPU)
     assert check.evaluations(160 * 512) == 4
     assert check.evaluations(10**7) == 20
 
 
 def test_batches_are_permutations() -> None:
-    batches = permuted(10, 4, seed=1)
-    first = torch.cat([next(batches), next(batches)])
+    batches = Batches(10, 4, seed=1)
+    first = torch.cat([batches.next(), batches.next()])
     assert len(set(first.tolist())) == 8
-    assert len(next(permuted(3, 512, seed=1))) == 3
+    assert len(Batches(3, 512, seed=1).next()) == 3
 
 
 def test_muon_makes_steps_orthogonal() -> None:

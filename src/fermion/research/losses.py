@@ -1,0 +1,47 @@
+"""What training makes small: the sum of the outputs' losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, stack
+
+from fermion.columns.output import Output, Probability
+from fermion.research.heads import head_of
+
+Tensors = dict[str, Tensor]
+
+
+def total_loss(
+    outputs: Sequence[Output],
+    raw: Tensors,
+    truth: Tensors,
+    weights: Tensor | None,
+    smoothing: float = 0.0,
+    *,
+    focal: float = 0.0,
+    known: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """Sum over the outputs of the mean over the labelled rows of w_i l_i.
+
+    l is what the output's `heads.Head` says. Rows without a label count for nothing. With `focal` g, a row whose class has the
+    probability p counts (1 - p)^g times as much: what is answered well already leaves the rest to what is not (Lin et al. 2017,
+    "Focal loss for dense object detection").
+
+    Args:
+        known: how many rows are labelled, by target, where these rows are only some of a batch: the losses of its parts then add up
+            to that of the whole.
+    """
+    losses: list[Tensor] = []
+    for output in outputs:
+        value, y = raw[output.array].float(), truth[output.target]
+        if y.ndim > 1 and y.ndim == value.ndim - 1 and y.shape[1] > value.shape[1]:
+            y = y[:, : value.shape[1]]  # a label per step, of a batch that is cut to its longest row
+        each, there = head_of(output).loss(value, y, smoothing)
+        if focal and isinstance(output, Probability):
+            p_B = value.softmax(1).gather(1, y.clamp(min=0).unsqueeze(1)).squeeze(1)
+            each = each * (1 - p_B).clamp(min=0) ** focal
+        if weights is not None:
+            each = each * weights
+        losses.append(each.sum() / (there.sum() if known is None else known[output.target]).clamp(min=1))
+    return stack(losses).sum()

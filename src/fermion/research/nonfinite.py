@@ -1,0 +1,114 @@
+"""What to say when a loss is no number any more: at which batch, which value of which column is extreme there, and what helps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fermion.core.errors import FermionError, Told
+from fermion.research.model import Encoded
+from fermion.research.optim import Steps
+
+FAR = 1_000.0  # deviations from the median that no net is made for
+SOME = 20_000  # rows that say what is usual
+
+
+class Extreme(Struct, frozen=True, kw_only=True):
+    """The most extreme value of a batch: of which column, which row of the training part, and how far from the usual."""
+
+    column: str
+    row: int
+    value: float
+    deviations: float
+    private: bool = False
+    target: bool = False
+
+    @property
+    def told(self) -> str:
+        """In words, without the value where it is private."""
+        value = "a private value" if self.private else f"{self.value:g}"
+        far = "" if not np.isfinite(self.deviations) else f", {self.deviations:,.0f} deviations from the median"
+        return f"{'the target ' if self.target else ''}`{self.column}` is {value} in training row {self.row}{far}"
+
+
+def diverged(rows: Encoded, batch: NDArray[np.int64], *, step: int, stage: str, optim: Steps) -> FermionError:
+    """The error for a loss that is not finite.
+
+    Args:
+        rows: the training part.
+        batch: the numbers of the rows of the first batch whose loss was not finite; empty where it is not known.
+    """
+    found = extreme(rows, batch) if len(batch) else None
+    given, lower = f"NaN or infinity at step {step:,} of `{stage}`", f"Lower model.lr (now {optim.lr:g})"
+    if not optim.clip:
+        lower += ", set training.clip to 1"
+    if found is not None:
+        given = f"{given}, in whose batch {found.told}"
+        column = found.column.partition("[")[0].partition(".")[0]
+        remedy = f"Mend such values or set their rows aside (data.clean.outliers, columns: [{column}])"
+        if "." not in found.column and not found.target:
+            remedy += f", or give `{column}` a scale (data.columns: {column}: scale: quantile)"
+        remedy = f"{remedy}. If they are right: {lower[0].lower()}{lower[1:]}."
+    elif step == 1 and (gaps := _gaps(rows, batch)):
+        given = f"{given}, in whose batch {gaps}"
+        remedy = "A net that cannot read missing values needs them filled: give such columns `impute: median` (data.columns)."
+        remedy += f" {lower} if that is not it."
+    else:
+        remedy = f"{lower} or look for extreme values in the data with `fermion check`."
+    return FermionError("the training loss", rule="finite", given=Told(given), remedy=remedy)
+
+
+def extreme(rows: Encoded, batch: NDArray[np.int64]) -> Extreme | None:
+    """The value of the batch that is infinite, or farther than 1,000 deviations from what is usual in the training part; None without one.
+
+    Deviations are those of a normal distribution with the same quartiles, which no extreme value moves.
+    """
+    worst: Extreme | None = None
+    usual = slice(None, None, max(1, len(rows) // SOME))
+    for column, private, target, whole_N in _values(rows):
+        known = whole_N[usual]
+        known = known[np.isfinite(known)].astype(np.float64)
+        low, middle, high = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else (0.0, 0.0, 0.0)
+        spread = (high - low) / 1.349 or float(np.abs(known - middle).mean() if len(known) else 0.0) or 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            value_B = whole_N[batch].astype(np.float64)
+            far_B = np.abs(value_B - middle) / spread
+        far_B = np.where(np.isnan(value_B), 0.0, far_B)
+        # of several steps of a row the farthest counts
+        far_B = far_B.reshape(len(batch), -1)
+        place = int(np.argmax(far_B.max(axis=1)))
+        step = int(np.argmax(far_B[place]))
+        far = float(far_B[place, step])
+        if far > FAR and (worst is None or far > worst.deviations):
+            value = float(value_B.reshape(len(batch), -1)[place, step])
+            worst = Extreme(column=column, row=int(batch[place]), value=value, deviations=far, private=private, target=target)
+    return worst
+
+
+def _values(rows: Encoded) -> list[tuple[str, bool, bool, NDArray[Any]]]:
+    """(name, private, target, (N, ...) numbers) of everything that is measured: fused numbers, arrays of floats by channel, targets."""
+    layout, private = rows.schema.layout, rows.schema.private
+    made: list[tuple[str, bool, bool, NDArray[Any]]] = []
+    if "numbers" in rows.arrays:
+        made += [(ref.field, ref.field in private, False, rows.arrays["numbers"][:, at]) for at, ref in enumerate(layout.numbers)]
+    for named in layout.arrays:
+        array = rows.arrays.get(named.name)
+        if array is not None and array.dtype.kind == "f":
+            channels = array.shape[-1] if array.ndim > 1 and len(named.slot.shape) > 1 else 0
+            parts = [(f"{named.name}[{at}]", array[..., at]) for at in range(channels)] if channels else [(named.name, array)]
+            made += [(name, named.field in private, False, part) for name, part in parts]
+    made += [(name, False, True, array) for name, array in rows.targets.items() if array.dtype.kind == "f"]
+    return made
+
+
+def _gaps(rows: Encoded, batch: NDArray[np.int64]) -> str:
+    """Which columns are missing in rows of the batch, in words."""
+    found = [
+        f"`{name}` is missing in {missing} of {len(batch)} rows"
+        for name, _, target, whole_N in _values(rows)
+        if not target and (missing := int(np.isnan(whole_N[batch]).reshape(len(batch), -1).any(axis=1).sum()))
+    ]
+    return " and ".join(found[:3])
