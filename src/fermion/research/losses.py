@@ -20,7 +20,7 @@ def total_loss(
     smoothing: float = 0.0,
     *,
     focal: float = 0.0,
-    known: Mapping[str, Tensor] | None = None,
+    shares: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Sum over the outputs of the mean over the labelled rows of w_i l_i.
 
@@ -29,8 +29,8 @@ def total_loss(
     "Focal loss for dense object detection").
 
     Args:
-        known: how many rows are labelled, by target, where these rows are only some of a batch: the losses of its parts then add up
-            to that of the whole.
+        shares: by target, which share of the labelled rows of a batch these are, where they are only some of it: the losses of the
+            parts then add up to that of the whole.
     """
     losses: list[Tensor] = []
     for output in outputs:
@@ -43,5 +43,6 @@ def total_loss(
             each = each * (1 - p_B).clamp(min=0) ** focal
         if weights is not None:
             each = each * weights
-        losses.append(each.sum() / (there.sum() if known is None else known[output.target]).clamp(min=1))
+        mean = each.sum() / there.sum().clamp(min=1)
+        losses.append(mean if shares is None else mean * shares[output.target])
     return stack(losses).sum()

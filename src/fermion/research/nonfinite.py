@@ -92,14 +92,17 @@ def _values(rows: Encoded) -> list[tuple[str, bool, bool, NDArray[Any]]]:
     """(name, private, target, (N, ...) numbers) of everything that is measured: fused numbers, arrays of floats by channel, targets."""
     layout, private = rows.schema.layout, rows.schema.private
     made: list[tuple[str, bool, bool, NDArray[Any]]] = []
-    if "numbers" in rows.arrays:
-        made += [(ref.field, ref.field in private, False, rows.arrays["numbers"][:, at]) for at, ref in enumerate(layout.numbers)]
-    for named in layout.arrays:
-        array = rows.arrays.get(named.name)
-        if array is not None and array.dtype.kind == "f":
-            channels = array.shape[-1] if array.ndim > 1 and len(named.slot.shape) > 1 else 0
-            parts = [(f"{named.name}[{at}]", array[..., at]) for at in range(channels)] if channels else [(named.name, array)]
-            made += [(name, named.field in private, False, part) for name, part in parts]
+    fields = {named.name: named.field for named in layout.arrays}
+    for name, array in rows.arrays.items():
+        if array.dtype.kind != "f":
+            continue
+        if name == "numbers" and array.shape[1:] == (len(layout.numbers),):
+            made += [(ref.field, ref.field in private, False, array[:, at]) for at, ref in enumerate(layout.numbers)]
+            continue
+        hidden = fields[name] in private if name in fields else bool(private)  # what was made of several columns may show any
+        channels = array.shape[-1] if array.ndim == 3 or (array.ndim == 2 and name not in fields) else 0
+        parts = [(f"{name}[{at}]", array[..., at]) for at in range(channels)] if channels else [(name, array)]
+        made += [(label, hidden, False, part) for label, part in parts]
     made += [(name, False, True, array) for name, array in rows.targets.items() if array.dtype.kind == "f"]
     return made
 

@@ -89,16 +89,17 @@ class Stepper:
         self.net.train()
         count = -(-len(rows_B) // self.at_once)
         parts = rows_B.tensor_split(count) if count > 1 else (rows_B,)  # of nearly equal size: a single row has no statistics
-        known = {name: there[rows_B].sum() for name, there in self.known.items()} if count > 1 else None
+        known = {name: there[rows_B].sum().clamp(min=1) for name, there in self.known.items()} if count > 1 else {}
         losses: list[Tensor] = []
         for chosen in parts:
-            loss = self._loss(chosen, step, known)
+            shares = {name: self.known[name][chosen].sum() / whole for name, whole in known.items()}
+            loss = self._loss(chosen, step, shares or None)
             self.precision.backward(loss)
             losses.append(loss.detach())
         self.precision.move(self.optimizers, self.learning, self.clip)
         return losses[0] if count == 1 else torch.stack(losses).sum()
 
-    def _loss(self, chosen: Tensor, step: int, known: Tensors | None) -> Tensor:
+    def _loss(self, chosen: Tensor, step: int, shares: Tensors | None) -> Tensor:
         batch, there = gathered(self.data, chosen, self.lengths), chosen.to(self.device)
         truth = {name: array.index_select(0, there) for name, array in self.targets.items()}
         labels = (Labels(targets=truth, weights=None if self.weights is None else self.weights.index_select(0, there)),)
@@ -107,7 +108,7 @@ class Stepper:
                 batch, labels = self.augment(batch, labels)
             raw = self.net(batch)
         each = [  # one truth, or several that were mixed
-            total_loss(self.outputs, raw, part.targets, part.weights, self.recipe.smoothing, focal=self.focal, known=known)
+            total_loss(self.outputs, raw, part.targets, part.weights, self.recipe.smoothing, focal=self.focal, shares=shares)
             for part in labels
         ]
         return each[0] if len(each) == 1 else torch.stack(each).sum()
