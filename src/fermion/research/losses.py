@@ -45,4 +45,4 @@ def total_loss(
             each = each * weights
         mean = each.sum() / there.sum().clamp(min=1)
         losses.append(mean if shares is None else mean * shares[output.target])
-    return stack(losses).sum()
+    return losses[0] if len(losses) == 1 else stack(losses).sum()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -75,14 +74,19 @@ class Steps(Struct, frozen=True, kw_only=True):
                 group["peak"] = group["lr"]
         return made
 
-    def _first(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
+    def _first(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         if self.optimizer == "lion":
             return Lion(groups, lr=self.lr, betas=self.betas, weight_decay=self.decay)
         if self.optimizer == "schedule-free":
             return ScheduleFree(groups, lr=self.lr, betas=self.betas, weight_decay=self.decay)
+        # one call for all weights: of small nets, the optimiser would else take a fifth of the time
+        fused = all(w.device.type in ("cpu", "cuda") for group in groups for w in group["params"])
         if self.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=self.lr, momentum=self.betas[0], nesterov=self.betas[0] > 0, weight_decay=self.decay)
-        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, weight_decay=self.decay)
+            momentum = self.betas[0]
+            return torch.optim.SGD(
+                groups, lr=self.lr, momentum=momentum, nesterov=momentum > 0, weight_decay=self.decay, fused=fused or None
+            )
+        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, weight_decay=self.decay, fused=fused or None)
 
 
 def chosen(default: Steps, training: Training) -> Steps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -41,9 +41,9 @@ class Precision:
     def _halved(self, step: int) -> bool:
         return step % 2 == 1 if self.wanted == "auto" and step < PROBED else self.half
 
-    def autocast(self, step: int) -> torch.autocast:
+    def autocast(self, step: int) -> AbstractContextManager[Any]:
         """The context of the forward pass of a step."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self._halved(step))
+        return torch.autocast(self.device.type, self.dtype) if self._halved(step) else nullcontext()
 
     def backward(self, loss: Tensor) -> None:
         """The gradients of the loss, added to those that are there."""

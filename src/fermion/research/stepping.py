@@ -55,9 +55,7 @@ class Stepper:
         rows_at_once = memory.rows_at_once(net, self.data, recipe.batch, device, self.lengths)
         self.at_once = min(rows_at_once, recipe.batch)
         if self.at_once < recipe.batch:
-            self.notes.append(
-                f"A batch of {recipe.batch:,} rows goes through the net {self.at_once:,} at a time: that is what the memory allows."
-            )
+            self.notes.append(f"The memory allows {self.at_once:,} rows at a time of the {recipe.batch:,} of a batch.")
 
     def batches(self, rows: Encoded, seed: int) -> Batches:
         """The order in which rows are learned from, as the recipe wants it."""
@@ -86,7 +84,8 @@ class Stepper:
                 self.augment.batches = drawn
 
     def _take(self, rows_B: Tensor, step: int) -> Tensor:
-        self.net.train()
+        if not self.net.training:  # a look was before
+            self.net.train()
         count = -(-len(rows_B) // self.at_once)
         parts = rows_B.tensor_split(count) if count > 1 else (rows_B,)  # of nearly equal size: a single row has no statistics
         known = {name: there[rows_B].sum().clamp(min=1) for name, there in self.known.items()} if count > 1 else {}
