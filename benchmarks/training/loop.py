@@ -153,6 +153,34 @@ TASKS: dict[str, tuple[Callable[[], nn.Module], Callable[[np.random.Generator, i
 }
 
 
+def measured(name: str, rounds: int) -> dict[str, Any]:
+    """Steps per second of each way, and how many times as long the others take, by the clock and by CPU seconds."""
+    build, make, batch, steps = TASKS[name]
+    rows = make(np.random.default_rng(0), 4096)
+    valid = rows.take(np.arange(256))
+    ways: dict[str, Callable[[], None]] = {
+        "fermion": lambda: fermion(build(), rows, valid, batch, steps),
+        "plain": lambda: plain(build(), rows, batch, steps),
+    }
+    if make is series:
+        ways["cut"] = lambda: plain(build(), rows, batch, steps, cut=True)
+    times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    for turn in range(rounds + 1):
+        for way in list(ways)[:: 1 if turn % 2 else -1]:
+            torch.manual_seed(turn)
+            began, cpu = time.perf_counter(), time.process_time()
+            ways[way]()
+            if turn:  # the first builds kernels
+                times[way].append((time.perf_counter() - began, time.process_time() - cpu))
+    faster = {
+        f"{other} {clock}": statistics.median(theirs[at] / own[at] for theirs, own in zip(times[other], times["fermion"], strict=True))
+        for other in times
+        for at, clock in enumerate(("clock", "CPU"))
+        if other != "fermion"
+    }
+    return {"steps_per_second": {way: steps / statistics.median(one for one, _ in each) for way, each in times.items()}, "faster": faster}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
@@ -160,37 +188,11 @@ def main() -> None:
     torch.set_num_threads(1)
     report: dict[str, Any] = {}
     print(f"{'':38}{'steps/s':>9}{'plain':>9}{'ratio':>8}{'by CPU':>8}{'cut by hand':>13}{'by CPU':>8}")
-    for name, (build, make, batch, steps) in TASKS.items():
-        rng = np.random.default_rng(0)
-        rows = make(rng, 4096)
-        valid = rows.take(np.arange(256))
-        ways: dict[str, Callable[[], None]] = {
-            "fermion": lambda: fermion(build(), rows, valid, batch, steps),
-            "plain": lambda: plain(build(), rows, batch, steps),
-        }
-        if make is series:
-            ways["cut"] = lambda: plain(build(), rows, batch, steps, cut=True)
-        times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-        for turn in range(rounds + 1):
-            for way in list(ways)[:: 1 if turn % 2 else -1]:
-                torch.manual_seed(turn)
-                began, cpu = time.perf_counter(), time.process_time()
-                ways[way]()
-                if turn:  # the first builds kernels
-                    times[way].append((time.perf_counter() - began, time.process_time() - cpu))
-        faster = {
-            f"{other} {clock}": statistics.median(theirs[at] / own[at] for theirs, own in zip(times[other], times["fermion"], strict=True))
-            for other in times
-            for at, clock in enumerate(("clock", "CPU"))
-            if other != "fermion"
-        }
-        per_second = {way: steps / statistics.median(clock for clock, _ in each) for way, each in times.items()}
-        shown = [f"{faster[key]:.2f}" if key in faster else "" for key in ("plain clock", "plain CPU", "cut clock", "cut CPU")]
-        print(
-            f"{name:38}{per_second['fermion']:>9.1f}{per_second['plain']:>9.1f}{shown[0]:>8}{shown[1]:>8}{shown[2]:>13}{shown[3]:>8}",
-            flush=True,
-        )
-        report[name] = {"steps_per_second": per_second, "times_faster": faster}
+    for name in TASKS:
+        report[name] = found = measured(name, rounds)
+        speeds, faster = found["steps_per_second"], found["faster"]
+        line = f"{name:38}{speeds['fermion']:>9.1f}{speeds['plain']:>9.1f}{faster['plain clock']:>8.2f}{faster['plain CPU']:>8.2f}"
+        print(line + (f"{faster['cut clock']:>13.2f}{faster['cut CPU']:>8.2f}" if "cut clock" in faster else ""), flush=True)
     print(json.dumps({"benchmark": "training loop", "tasks": report}))
 
 

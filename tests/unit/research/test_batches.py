@@ -72,11 +72,11 @@ def test_answers_with_a_label_per_step_are_filled_up() -> None:
     rows = waves()
     arrays, _ = tensors(rows, CPU)
 
-    class Steps_(nn.Module):
+    class PerStep(nn.Module):
         def forward(self, arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             return {"tags": arrays["wave.values"].nan_to_num()}
 
-    made = predict_raw(Steps_(), arrays, batch=16, lengths=Lengths.of(rows.schema, rows.arrays))["tags"]
+    made = predict_raw(PerStep(), arrays, batch=16, lengths=Lengths.of(rows.schema, rows.arrays))["tags"]
     mask = arrays["wave.mask"].unsqueeze(2)
     torch.testing.assert_close(made[:, : mask.shape[1]] * mask, arrays["wave.values"].nan_to_num() * mask)
 
@@ -137,9 +137,8 @@ def test_balanced_sampling_and_focal_loss_find_the_rare_class() -> None:
         with seeded(0):
             net = Line()
         way = Steps(lr=0.1, matrix_lr=0.0)
-        train(
-            net, rows, rows.take(np.zeros(600, bool)), Recipe(steps=80, batch=64, optim=way, precision="float32", training=training), Run()
-        )
+        recipe = Recipe(steps=80, batch=64, optim=way, precision="float32", training=training)
+        train(net, rows, rows.take(np.zeros(600, bool)), recipe, Run())
         raw = predict_raw(net, {"numbers": torch.from_numpy(x)})[KIND.array]
         found.append(int((raw.argmax(1).numpy() == 1)[rare].sum()))
     natural, balanced, _ = found
