@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from fermion.core.errors import SpecError, Told, did_you_mean
 from fermion.core.lazy import load
 from fermion.data.cards import CardTransactions
+from fermion.data.heartbeats import Heartbeats
 from fermion.data.loans import LoanApplications
+from fermion.data.spoken import SpokenDigits
 from fermion.data.table import Table
 
 
@@ -72,6 +74,8 @@ SAMPLES: dict[str, type[Sample]] = {
     "diabetes": Diabetes,
     "card-transactions": CardTransactions,
     "loan-applications": LoanApplications,
+    "ecg": Heartbeats,
+    "spoken": SpokenDigits,
 }
 
 
