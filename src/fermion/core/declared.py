@@ -78,6 +78,10 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
     arrays: Annotated[tuple[str, ...], Meta(description="The arrays of an .npz file that are columns; all when left out.")] = ()
     parts: Annotated[Parts | None, Meta(description="How arrays of an .npz file tell training from test.")] = None
+    names: Annotated[
+        str | None,
+        Meta(description="What the names of the files in a folder of pictures or sounds mean, as in {label}_{speaker}_{number}."),
+    ] = None
     unreadable: Annotated[
         Literal["stop", "aside"], Meta(description="What cannot be read stops the run, or is set aside with its reason.")
     ] = "stop"

@@ -1,4 +1,4 @@
-"""Zip archives: one table, or a folder of pictures, unpacked where nothing can leave its folder."""
+"""Zip archives: one table, or a folder of pictures or sounds, unpacked where nothing can leave its folder."""
 
 from __future__ import annotations
 

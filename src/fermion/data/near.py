@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fermion.columns.audio import SUFFIXES, is_sound
 from fermion.columns.image import MAGIC, Image
 from fermion.core.errors import ValueRejected
 from fermion.data.near_pictures import SIDE, near_pictures
 from fermion.data.near_rows import near_rows
 from fermion.data.near_texts import near_texts
+from fermion.data.nested import innermost
 from fermion.data.pairs import Pairs
 from fermion.data.table import Table
 
@@ -52,10 +54,10 @@ def _pictures_of(table: Table) -> tuple[NDArray[np.int64], Any] | None:
 
     for name in table.names:
         series = table.series(name)
-        if isinstance(series.dtype, pl.Array) and len(series.dtype.shape) in (2, 3):
+        if isinstance(series.dtype, pl.Array) and len(series.dtype.shape) in (2, 3) and innermost(series.dtype) == pl.UInt8:
             rows = np.flatnonzero(series.is_not_null().to_numpy())
             return rows, (series if len(rows) == len(series) else series.gather(rows)).to_numpy()
-        if name in table.paths or (isinstance(series.dtype, pl.Binary) and _is_file(series)):
+        if isinstance(series.dtype, pl.String | pl.Binary) and _is_picture(series, path=name in table.paths):
             return _read(series)
     return None
 
@@ -75,9 +77,14 @@ def _read(series: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     return np.array(rows, dtype=np.int64), np.array(pictures, dtype=np.uint8).reshape(len(pictures), SIDE, SIDE, 1)
 
 
-def _is_file(series: pl.Series) -> bool:
+def _is_picture(series: pl.Series, *, path: bool) -> bool:
     known = series.drop_nulls()
-    return bool(len(known)) and known[0].startswith(MAGIC)
+    if not len(known):
+        return False
+    first: Any = known[0]
+    if isinstance(first, bytes):
+        return first.startswith(MAGIC) and not is_sound(first)
+    return path and not first.lower().endswith(SUFFIXES)
 
 
 def _text_of(table: Table) -> str | None:

@@ -92,10 +92,17 @@ def is_series(kind: Any) -> bool:
         return set(inner) == {"times", "values"} and all(is_series(one) for one in inner.values())
     if not isinstance(kind, pl.List):
         return False
-    step: Any = kind.inner
-    while isinstance(step, pl.List | pl.Array):
-        step = step.inner
+    step = innermost(kind)
     return step.is_numeric() or step == pl.Null
+
+
+def innermost(kind: Any) -> Any:
+    """The type of what stands in lists of lists, or in arrays of arrays."""
+    import polars as pl
+
+    while isinstance(kind, pl.List | pl.Array):
+        kind = kind.inner
+    return kind
 
 
 def series_values(series: pl.Series) -> Listed:

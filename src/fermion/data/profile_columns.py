@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fermion.columns.infer import guess
 from fermion.core.errors import DataError
+from fermion.data.pictures import is_sound_name
 from fermion.data.profile_scan import Exact, floats
 from fermion.data.profile_values import Bar, Coverage, Described, Numbers, Texts
 from fermion.data.table import Table
@@ -39,7 +40,7 @@ def described(table: Table, name: str, exact: Exact, sampled: pl.Series | None, 
         counted=exact.counted,
         constant=exact.distinct == 1 and exact.missing == 0,
     )
-    if sampled is None or kind in ("empty", "image", "other"):
+    if sampled is None or kind in ("empty", "image", "audio", "sequence", "other"):
         return seen
     if exact.numeric:
         seen = structs.replace(seen, numbers=_numbers(floats(sampled), exact))
@@ -62,7 +63,8 @@ def _kind(table: Table, name: str, sampled: pl.Series | None, exact: Exact) -> s
     if exact.numeric:
         return "number"
     if name in table.paths:
-        return "image"
+        known = series.drop_nulls()
+        return "audio" if len(known) and is_sound_name(known[0]) else "image"
     looked = series.head(100) if sampled is None else sampled.drop_nulls().head(1_000)
     try:
         found = guess(Table(looked.to_frame()).values(name))

@@ -45,9 +45,10 @@ def read(
     Args:
         source: an address, or a section with one and more. It leads to
 
-            - a csv, tsv, jsonl, ndjson (also as .gz), parquet, arrow, feather or xlsx file, a .zip with such files or with pictures
+            - a csv, tsv, jsonl, ndjson (also as .gz), parquet, arrow, feather, xlsx or npz file, a .zip with such files, pictures or sounds
             - a glob of such files, or a folder with them, also below folders such as `year=2020`, which become columns
-            - a folder with one sub-folder of pictures per label, or a table with a column of pictures' paths relative to it
+            - a folder with one sub-folder of pictures or sounds per label, or with `names` that say what their names mean; or a table
+              with a column of their paths relative to it
             - a folder that Hugging Face `datasets` wrote with save_to_disk
             - `postgresql://`, `mysql://` or `sqlite:///file`, with a `query`; `s3://bucket/key`, a prefix or a glob;
               `https://`; `kaggle://owner/dataset[/file]`; `openml://number`; `sample://NAME?option=value`
@@ -61,8 +62,8 @@ def read(
         raw: columns that are read as text, where a file of text has them: what a repair reads, or a service.
         private: columns whose values stand in no message.
 
-    A folder of pictures gives the columns `image` (absolute paths) and `label`, and `split` when its first level is train,
-    validation (or valid, val, dev) and test.
+    A folder of pictures or sounds gives the columns `image` or `audio` (absolute paths) and `label`, and `split` when its first level
+    is train, validation (or valid, val, dev) and test.
 
     Raises:
         SpecError: a variable that is not set, an unknown sample, option, scheme or suffix.
@@ -273,9 +274,9 @@ def _folder(path: Path, reading: Reading) -> Table:
     if tables and found:
         raise DataError(
             "data.source",
-            rule="a folder of tables or a folder of pictures",
+            rule="a folder of tables or a folder of pictures or sounds",
             given=Told(f"both, such as {tables[0].name} and {found[0].relative_to(path)}"),
-            remedy="Name the file itself, or move the pictures to a folder of their own.",
+            remedy="Name the file itself, or move the others to a folder of their own.",
             where=reading.where,
         )
     if tables:

@@ -14,7 +14,7 @@ from fermion.columns.column import Arrays, Coded, Column, Values, encode_once
 from fermion.core.errors import DataError, Told, did_you_mean
 from fermion.core.lazy import load
 from fermion.data.coding import coded, is_flat, is_text, listed, plain, texts
-from fermion.data.nested import is_series, series_of, series_values
+from fermion.data.nested import innermost, is_series, series_of, series_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -369,7 +369,7 @@ def _values(series: pl.Series, name: str) -> Values:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if isinstance(kind, pl.Date | pl.Datetime):
         return series.cast(pl.Datetime("us")).to_numpy()
-    if isinstance(kind, pl.Array) and _innermost(kind).is_numeric():
+    if isinstance(kind, pl.Array) and innermost(kind).is_numeric():
         if not series.null_count():
             return series.to_numpy()
         return [series[row].to_numpy() if present else None for row, present in enumerate(series.is_not_null())]
@@ -381,14 +381,6 @@ def _values(series: pl.Series, name: str) -> Values:
         given=Told(f"values of type {kind}"),
         remedy=f"Convert it where the data come from, or leave it out: `data.ignore: [{name}]`.",
     )
-
-
-def _innermost(kind: Any) -> Any:
-    import polars as pl
-
-    while isinstance(kind, pl.Array):
-        kind = kind.inner
-    return kind
 
 
 def _unequal(lengths: Mapping[str, int]) -> DataError:

@@ -156,7 +156,7 @@ def test_odd_columns_do_no_harm() -> None:
         })
     )  # fmt: skip
     found = profile(table)
-    assert [found[name].kind for name in ("void", "lists", "level", "money")] == ["empty", "other", "category", "number"]
+    assert [found[name].kind for name in ("void", "lists", "level", "money")] == ["empty", "sequence", "category", "number"]
     assert found["same"].constant
     assert shown(found)
     json.dumps(document(found))

@@ -156,7 +156,7 @@ def test_folders_of_pictures(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"one sub-folder of pictures per label, got 3.png beside"):
         read("p", folder=tmp_path)
     put(tmp_path, p__3_csv=b"a\n1\n")
-    with pytest.raises(DataError, match="a folder of tables or a folder of pictures, got both"):
+    with pytest.raises(DataError, match="a folder of tables or a folder of pictures or sounds, got both"):
         read("p", folder=tmp_path)
 
 
