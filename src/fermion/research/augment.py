@@ -21,6 +21,7 @@ from fermion.core import lazy, registry
 from fermion.core.errors import DataError, SpecError, Told, UsageError
 from fermion.core.run import Run
 from fermion.research.model import Encoded
+from fermion.research.series import Series, series_of
 
 if TYPE_CHECKING:  # naming a part in a project file costs no torch
     import torch
@@ -45,12 +46,13 @@ class Picture(Struct, frozen=True, kw_only=True):
 class Frame(Struct, frozen=True, kw_only=True):
     """What the arrays of a batch mean; all of it comes from the training part.
 
-    `pictures` are the arrays of pictures by name. `spread`: (F,) standard deviation of each number where it is present, or None.
+    `pictures` and `series` are the arrays of them by name. `spread`: (F,) standard deviation of each number where present, or None.
     """
 
     outputs: tuple[Output, ...]
     pictures: dict[str, Picture] = field(default_factory=dict[str, Picture])
     spread: Tensor | None = None
+    series: dict[str, Series] = field(default_factory=dict[str, Series])
 
 
 class Labels(Struct, frozen=True, kw_only=True):
@@ -337,13 +339,14 @@ def name_of(part: Augment) -> str:
 
 
 def _frame(train: Encoded, pictures: Mapping[str, Picture] | None = None) -> Frame:
+    series = series_of(train)
     if "numbers" not in train.arrays:
-        return Frame(outputs=train.outputs, pictures=dict(pictures or {}))
+        return Frame(outputs=train.outputs, pictures=dict(pictures or {}), series=series)
     import torch
 
     numbers = np.ma.masked_invalid(train.arrays["numbers"])
     spread_F = np.asarray(numbers.std(axis=0, dtype=np.float64).filled(0.0), dtype=np.float32)
-    return Frame(outputs=train.outputs, pictures=dict(pictures or {}), spread=torch.from_numpy(spread_F))
+    return Frame(outputs=train.outputs, pictures=dict(pictures or {}), spread=torch.from_numpy(spread_F), series=series)
 
 
 def _rows(train: Encoded) -> Rows:
