@@ -34,7 +34,8 @@ class Sequence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     are one missing step, so no row is without a real one.
 
     With `times: true` a value is {"times": [t_1 <= t_2 <= ...], "values": [...]}, and one more array holds t - t_last (or
-    t - t_first), subtracted in float64 before float32 cannot tell seconds apart any more.
+    t - t_first), subtracted in float64 before float32 cannot tell seconds apart any more. Times that already count from something, such
+    as the moment of the prediction, are taken as they are with `since: given`.
 
     `length` is the most steps that are kept, the last ones unless `keep` says otherwise; 0 learns it: that of the longest training
     row, at most 4,096.
@@ -49,7 +50,9 @@ class Sequence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     length: Annotated[int, Meta(ge=0, description="Steps that are kept at the most; 0 to learn it.")] = 0
     keep: Annotated[Literal["last", "first"], Meta(description="Which steps of a longer series are kept.")] = "last"
     times: Annotated[bool, Meta(description="Whether steps have times: values are {times: [...], values: [...]}.")] = False
-    since: Annotated[Literal["last", "first"], Meta(description="The step that times count from.")] = "last"
+    since: Annotated[
+        Literal["last", "first", "given"], Meta(description="The step that times count from; `given`: they are taken as they are.")
+    ] = "last"
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -124,7 +127,8 @@ class Sequence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         _refuse_other(x_TC, self.variables, values, row)
         x_TC, t_T = self._cut(x_TC), self._cut(t_T)
         if len(t_T):
-            t_T = t_T - t_T[0 if self.since == "first" else -1]
+            if self.since != "given":
+                t_T = t_T - t_T[0 if self.since == "first" else -1]
             if np.abs(t_T).max() > HUGE:
                 raise rejected(values, row, "a series whose times lie less than 3.4e38 apart")
         return x_TC, t_T

@@ -175,14 +175,28 @@ class Feature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str | None, Meta(description="The name of the new column; made from the rest when left out.")] = None
 
 
+class Long(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the columns of a long table are: one measurement per row."""
+
+    time: Annotated[str, Meta(description="The column of times of the measurements: dates, times or seconds.")]
+    value: Annotated[str | tuple[str, ...], Meta(description="The column of values, or columns that are one variable each.")]
+    variable: Annotated[str | None, Meta(description="The column that names the variable that was measured.")] = None
+    variables: Annotated[tuple[str, ...], Meta(description="The variables to take, in this order; all by name when left out.")] = ()
+    length: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="How many of the last steps are taken; all when left out.")] = (
+        None
+    )
+
+
 class Join(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Columns of a slowly changing table, as they were known at each row's time."""
+    """Columns of a slowly changing table, as they were known at each row's time; or the measurements of a long table as one series."""
 
     source: Annotated[str, Meta(description="Where that table comes from.")]
     by: Annotated[str | tuple[str, ...], Meta(description="The column, or columns, that both tables share.")]
     time: Annotated[str | None, Meta(description="The column of that table that says since when its row holds; none: a plain join.")] = None
     columns: Annotated[tuple[str, ...], Meta(description="The columns to take; all others when left out.")] = ()
     within: Annotated[Duration | None, Meta(description="How old what was known may be.")] = None
+    series: Annotated[Long | None, Meta(description="How a long table of measurements becomes one series per row.")] = None
+    name: Annotated[str | None, Meta(description="With `series`: the name of the new column.")] = None
 
 
 class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,7 +1,8 @@
 """Columns of other tables: joined by key, or as they were known at each row's time.
 
 With a `time`, a row of the other table holds for its key from that moment on, until a newer row takes its place. A row at t gets the
-newest row of its key with time u <= t, and with `within` w only if t - u <= w; never one from its future.
+newest row of its key with time u <= t, and with `within` w only if t - u <= w; never one from its future. A long table of measurements
+becomes a series per row: `fermion.data.long`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fermion.columns.panes import micros
-from fermion.core.declared import Join
+from fermion.core.declared import Join, Long
 from fermion.core.errors import DataError, SpecError, Told
 from fermion.data.features import times
+from fermion.data.long import series_of_long
 from fermion.data.table import Table, unknown_column
 from fermion.data.windows import Ints
 
@@ -38,6 +40,11 @@ def join(table: Table, joins: Sequence[Join], *, time: str | None, read: Callabl
     """
     for number, one in enumerate(joins):
         at = f"data.joins[{number}]"
+        if one.series is not None:
+            table = _with_series(table, one, one.series, read(one.source), time, at)
+            continue
+        if one.name is not None:
+            raise SpecError(f"{at}.name", rule="given together with `series`", given=one.name)
         if one.within is not None and one.time is None:
             raise SpecError(f"{at}.within", rule="given together with `time`", given=one.within)
         if one.time is not None and time is None:
@@ -66,16 +73,47 @@ def _joined(table: Table, one: Join, other: Table, time: str | None, at: str) ->
     return Table(table.frame.with_columns(taken), paths=table.paths | (other.paths & frozenset(columns)))
 
 
-def _columns(table: Table, one: Join, other: Table, by: tuple[str, ...], at: str) -> tuple[str, ...]:
-    """The columns that are taken of the other table; all that are named must be there, and new to this one."""
+def _with_series(table: Table, one: Join, long: Long, other: Table, time: str | None, at: str) -> Table:
+    """The table with one column of series, made of a long table."""
+    by = (one.by,) if isinstance(one.by, str) else one.by
+    if one.name is None:
+        raise SpecError(f"{at}.name", rule="the name of the new column, with `series`", given=None)
+    if one.time is not None or one.columns:
+        raise SpecError(at, rule="without `time` and `columns`, with `series`", given=one.time or one.columns)
+    if one.within is not None and time is None:
+        raise SpecError("data.time", rule="the column that says when a row happened, for a join by time", given=None)
+    _refuse_unknown(table, other, by, (), one, at)
+    if one.name in table.names:
+        raise DataError(f"{at}.name", rule="none that the table has already", given=one.name)
+    entity_N, entity_E = _codes([_alike(table, other, name, f"key {place}", at) for place, name in enumerate(by)])
+    moment_N, within = None if time is None else times(table, time), None if one.within is None else micros(one.within)
+    return table.with_column(one.name, series_of_long(long, other, entity_E, entity_N, moment_N, within, one.source))
+
+
+def _codes(keys: list[tuple[pl.Series, pl.Series]]) -> tuple[Ints, Ints]:
+    """A whole number for each key of both tables, -1 where it is missing or in the other table only."""
+    import polars as pl
+
+    own, theirs = (pl.DataFrame([pair[side] for pair in keys]) for side in range(2))
+    known = theirs.drop_nulls().unique(maintain_order=True).with_row_index("code")
+    found = [side.join(known, on=own.columns, how="left", maintain_order="left")["code"] for side in (own, theirs)]
+    return tuple(codes.cast(pl.Int64).fill_null(-1).to_numpy() for codes in found)  # type: ignore[return-value]
+
+
+def _refuse_unknown(table: Table, other: Table, by: tuple[str, ...], more: tuple[str, ...], one: Join, at: str) -> None:
     if not by:
         raise SpecError(f"{at}.by", rule="a column, or columns, that both tables share", given=Told("none"))
     for name in by:
         if name not in table.names:
             raise unknown_column(name, table.names, subject=f"{at}.by", where="the table")
-    for name in (*by, *one.columns, *((one.time,) if one.time else ())):
+    for name in (*by, *more):
         if name not in other.names:
             raise unknown_column(name, other.names, subject=at, where=one.source)
+
+
+def _columns(table: Table, one: Join, other: Table, by: tuple[str, ...], at: str) -> tuple[str, ...]:
+    """The columns that are taken of the other table; all that are named must be there, and new to this one."""
+    _refuse_unknown(table, other, by, (*one.columns, *((one.time,) if one.time else ())), one, at)
     columns = one.columns or tuple(name for name in other.names if name not in (*by, one.time))
     for name in columns:
         if name in table.names:

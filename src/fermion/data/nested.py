@@ -58,24 +58,41 @@ def _of_numbers(present: Listed) -> bool:
 
 
 def _flat(name: str, rows: list[NDArray[Any] | None]) -> pl.Series:
-    import polars as pl
-
-    arrow: Any = load("pyarrow", extra="train")
     width = {row.shape[1] for row in rows if row is not None and not is_blank(row)} or {1}
     if len(width) > 1:
         given = Told(f"steps of {' and '.join(map(str, sorted(width)))} numbers")
         raise DataError(f"column `{name}`", rule="series with equally many numbers per step", given=given)
     one = width.pop()
     rows = [np.full((len(row), one), np.nan) if row is not None and is_blank(row) else row for row in rows]
-    filled = [row.reshape(-1) for row in rows if row is not None]
-    flat = arrow.array(np.concatenate(filled) if filled else np.empty(0))
-    lengths_N = np.array([0 if row is None else len(row) for row in rows], dtype=np.int64)
-    if one > 1:
-        flat = arrow.LargeListArray.from_arrays(np.arange(0, len(flat) + 1, one), flat)
-    ends_N = np.concatenate([[0], np.cumsum(lengths_N)])
-    gap_N = np.array([*(row is None for row in rows), False])
-    offsets = arrow.array(ends_N, mask=gap_N, type=arrow.int64())
-    return pl.Series(name, arrow.LargeListArray.from_arrays(offsets, flat))
+    filled = [row for row in rows if row is not None]
+    steps_SC = np.concatenate(filled) if filled else np.empty((0, one))
+    length_N = np.array([0 if row is None else len(row) for row in rows], dtype=np.int64)
+    return _lists(steps_SC, length_N, np.array([row is None for row in rows], dtype=np.bool_)).alias(name)
+
+
+def timed(times_S: NDArray[Any], steps_SC: NDArray[Any], length_N: NDArray[np.int64]) -> pl.Series:
+    """A column of {"times": ..., "values": ...} from the steps of all rows, one after the other, and how many each row has.
+
+    >>> timed(np.array([0.0, 1.0, 5.0]), np.array([[1.0], [2.0], [3.0]]), np.array([2, 0, 1])).to_list()[1:]
+    [{'times': [], 'values': []}, {'times': [5.0], 'values': [3.0]}]
+    """
+    import polars as pl
+
+    gap_N = np.zeros(len(length_N), dtype=np.bool_)
+    sides = [_lists(times_S[:, None], length_N, gap_N).alias("times"), _lists(steps_SC, length_N, gap_N).alias("values")]
+    return pl.DataFrame(sides).to_struct()
+
+
+def _lists(steps_SC: NDArray[Any], length_N: NDArray[np.int64], gap_N: NDArray[np.bool_]) -> pl.Series:
+    """Lists of numbers, or of lists of C of them, from flat numbers and lengths."""
+    import polars as pl
+
+    arrow: Any = load("pyarrow", extra="train")
+    flat = arrow.array(np.ascontiguousarray(steps_SC).reshape(-1))
+    if steps_SC.shape[1] > 1:
+        flat = arrow.LargeListArray.from_arrays(np.arange(0, len(flat) + 1, steps_SC.shape[1]), flat)
+    offsets = arrow.array(np.concatenate([[0], np.cumsum(length_N)]), mask=np.append(gap_N, False), type=arrow.int64())
+    return pl.Series(arrow.LargeListArray.from_arrays(offsets, flat))
 
 
 def is_series(kind: Any) -> bool:
