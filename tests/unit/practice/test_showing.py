@@ -1,0 +1,31 @@
+"""Rows as people see them: series and sounds."""
+
+from __future__ import annotations
+
+import json
+
+from fermion.data.samples import sample
+from fermion.data.table import Table
+from fermion.practice.showing import shown_row
+
+
+def test_series_are_lists_and_gaps_are_null() -> None:
+    table = Table.of(
+        {
+            "flat": [[1.0, None], [2.0]],
+            "wide": [[[1.0, None], None], [[3.0, 4.0]]],
+            "timed": [{"times": [0.0, 5.0], "values": [1.0, None]}, None],
+        }
+    )
+    assert shown_row(table, 0) == {
+        "flat": [1.0, None],
+        "wide": [[1.0, None], [None, None]],
+        "timed": {"times": [0.0, 5.0], "values": [1.0, None]},
+    }
+    json.dumps(shown_row(table, 1), allow_nan=False)
+
+
+def test_sounds_are_data_uris() -> None:
+    shown = shown_row(sample("sample://spoken?rows=10&speakers=2"), 0)
+    assert shown["clip"].startswith("data:audio/wav;base64,UklGR")
+    assert shown["word"] == "zero"
