@@ -207,7 +207,9 @@ class _Reading:
         if "type" not in settings:
             if more:  # beside other fields the words may be misspelt settings of those
                 odd = next(iter(settings))
-                remedy = did_you_mean(odd, ("type", *more)) or f"Say the type beside it: {{type: {', '.join(names[:1])}, {odd}: ...}}"
+                known = (name for name in names if odd in registry.find(group, name).__struct_fields__)
+                shown = next(known, names[0] if names else "...")
+                remedy = did_you_mean(odd, ("type", *more)) or f"Say the type beside it: {{type: {shown}, {odd}: ...}}"
                 rule = f"one of type, {', '.join(more)}"
                 where = self.tree.place_of_key((*path, odd))
                 raise SpecError(f"a field of `{dotted(path)}`", rule=rule, given=Told(f"`{odd}`"), remedy=remedy, where=where)

@@ -166,7 +166,7 @@ MISTAKES = {
     "a number where text is meant": (
         "name: a\ndata: {source: 3, target: y}\n",
         "f.yaml:2:16: `data.source` must be text or a mapping with fields from at, query, sha256, sheet, member, text, arrays, "
-        "parts, unreadable, memory, got 3. Put it in quotes.",
+        "parts, names, unreadable, memory, got 3. Put it in quotes.",
     ),
     "an item of a list": (
         BASE + "checks: {accept: [leak, 3]}\n",
