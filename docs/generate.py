@@ -71,6 +71,8 @@ def generated() -> dict[str, str]:
         "models": lambda: _parts("models"),
         "columns": lambda: _parts("columns"),
         "augments": lambda: _parts("augments"),
+        "encoders": lambda: _parts("encoders"),
+        "combiners": lambda: _parts("combiners"),
         "metrics": _metrics,
         "findings": _findings,
         "samples": _samples,

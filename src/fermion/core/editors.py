@@ -18,6 +18,13 @@ from fermion.core.typed import part_class
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+# Parts that stand within a model, and what they are.
+_WITHIN = {
+    "augments": "What training rows go through.",
+    "encoders": "How a net reads one column.",
+    "combiners": "How what the encoders of a net say becomes one vector.",
+}
+
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a project file: all sections, and every registered model, augmentation and column type.
@@ -27,7 +34,7 @@ def json_schema() -> dict[str, Any]:
     >>> sorted(json_schema()["required"])
     ['data', 'name']
     """
-    groups = {group: {name: _class(group, name) for name in registry.names(group)} for group in ("models", "augments", "columns")}
+    groups = {group: {name: _class(group, name) for name in registry.names(group)} for group in ("models", "columns", *_WITHIN)}
     classes = [cls for parts in groups.values() for cls in parts.values() if cls is not None]
     references, definitions = msgspec.json.schema_components([Spec, Declared, *classes], ref_template="#/$defs/{name}")
     place = {cls: str(ref["$ref"]).rpartition("/")[2] for cls, ref in zip([Spec, Declared, *classes], references, strict=True)}
@@ -36,8 +43,9 @@ def json_schema() -> dict[str, Any]:
             definition["description"] = " ".join(definition["description"].split("\n\n")[0].split())
     models = [_alone(name) if cls is None else {"$ref": f"#/$defs/{place[cls]}"} for name, cls in groups["models"].items()]
     definitions["models"] = {"oneOf": [{"type": "null"}, {"enum": [*groups["models"]]}, *models]}
-    augments = [_alone(name) if cls is None else {"$ref": f"#/$defs/{place[cls]}"} for name, cls in groups["augments"].items()]
-    definitions["augments"] = {"description": "What training rows go through.", "oneOf": [{"enum": [*groups["augments"]]}, *augments]}
+    for group, told in _WITHIN.items():
+        listed = [_alone(name) if cls is None else {"$ref": f"#/$defs/{place[cls]}"} for name, cls in groups[group].items()]
+        definitions[group] = {"description": told, "oneOf": [{"enum": [*groups[group]]}, *listed]}
     definitions["columns"] = {"oneOf": [{"type": "null"}, {"enum": [*groups["columns"]]}]}
     rules = {name: rule for name, rule in definitions[place[Declared]]["properties"].items() if name != "column"}
     kinds = [_alone(name) if cls is None else definitions[place[cls]] for name, cls in groups["columns"].items()]

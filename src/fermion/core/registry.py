@@ -1,4 +1,4 @@
-"""Parts by name: columns, models, augmentations, engines. Plugins add theirs by entry points; nothing is imported until it is named."""
+"""Parts by name: columns, models, encoders, augmentations, engines. Plugins add theirs by entry points; only what is named is imported."""
 
 from __future__ import annotations
 
@@ -37,6 +37,22 @@ OWN = {
         "tabm": "fermion.research.tabm:TabM",
         "ft": "fermion.research.fttransformer:FtTransformer",
         "cnn": "fermion.research.vision:Cnn",
+        "net": "fermion.research.net:Network",
+    },
+    "encoders": {
+        "bag": "fermion.research.encoders.recurrent:Bag",
+        "cnn": "fermion.research.encoders.convolutional:Cnn",
+        "convnext": "fermion.research.encoders.convolutional:ConvNeXt",
+        "facts": "fermion.research.encoders.plain:Facts",
+        "recurrent": "fermion.research.encoders.recurrent:Recurrent",
+        "resnet": "fermion.research.encoders.convolutional:ResNet",
+        "transformer": "fermion.research.encoders.attentive:Transformer",
+        "vector": "fermion.research.encoders.plain:Vector",
+    },
+    "combiners": {
+        "attention": "fermion.research.encoders.combiners:Attention",
+        "concat": "fermion.research.encoders.combiners:Concat",
+        "gated": "fermion.research.encoders.combiners:Gated",
     },
     "augments": {
         "background": "fermion.research.sound_augment:Background",
@@ -76,7 +92,14 @@ WITHIN = {
 }
 
 # What each group is called in a message.
-_KINDS = {"columns": "column type", "models": "model", "augments": "augmentation", "engines": "engine"}
+_KINDS = {
+    "columns": "column type",
+    "models": "model",
+    "augments": "augmentation",
+    "encoders": "encoder",
+    "combiners": "combiner",
+    "engines": "engine",
+}
 
 
 def names(group: str) -> tuple[str, ...]:

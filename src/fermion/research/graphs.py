@@ -7,7 +7,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from fermion.bundle.steps import Onnx
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output
+from fermion.columns.schema import Layout, Named
 from fermion.core import lazy
+from fermion.core.errors import FermionError, Told
 from fermion.research.blocks import ConvNormAct
 from fermion.research.heads import head_of
 from fermion.research.model import Export
@@ -26,6 +28,7 @@ from fermion.research.parity import ROWS, check_parity
 
 OPSET = 20
 BATCH = 512
+LONG = 131  # steps of the rows that an export is traced with
 
 
 class Net:
@@ -35,11 +38,15 @@ class Net:
         module: encoded arrays by name -> raw outputs by `output.array`, as `loop.train` leaves it.
         outputs: what the raw outputs mean; probabilities get their softmax here.
         examples: real encoded rows (validation), at most the first 1,000 of which prove the export.
+        layout: what the schema says of the arrays, for nets that read arrays whose length varies.
         tolerance: the largest difference between graph and net.
     """
 
-    def __init__(self, module: nn.Module, outputs: Sequence[Output], examples: Arrays, *, tolerance: float = 1e-4) -> None:
+    def __init__(
+        self, module: nn.Module, outputs: Sequence[Output], examples: Arrays, *, layout: Layout | None = None, tolerance: float = 1e-4
+    ) -> None:
         self.outputs, self.tolerance = tuple(outputs), tolerance
+        self.named = {named.name: named for named in layout.arrays} if layout else {}
         self.examples = {name: np.ascontiguousarray(array[:ROWS]) for name, array in examples.items()}
         self.answer = Answer(folded(module.cpu().eval()), self.outputs, tuple(self.examples)).eval()
 
@@ -53,8 +60,9 @@ class Net:
         parts: list[tuple[Tensor, ...]] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of read-only arrays; nothing writes to them
-            for at in range(0, rows, BATCH):
-                some = [torch.from_numpy(np.ascontiguousarray(arrays[name][at : at + BATCH])) for name in self.examples]
+            batch = batch_for(arrays)
+            for at in range(0, rows, batch):
+                some = [torch.from_numpy(np.ascontiguousarray(arrays[name][at : at + batch])) for name in self.examples]
                 parts.append(self.answer(*some))
         return {output.array: torch.cat(made).numpy() for output, made in zip(self.outputs, zip(*parts, strict=True), strict=True)}
 
@@ -65,10 +73,12 @@ class Net:
             FermionError: ONNX Runtime's answers differ from torch's by more than the tolerance.
         """
         names = tuple(self.examples)
-        graph = to_onnx(self.answer, self.examples, [output.array for output in self.outputs])
+        graph = to_onnx(self.answer, self.examples, [output.array for output in self.outputs], varying(self.named.values()))
         step = Onnx(graph="model", inputs={name: name for name in names}, outputs={output.array: output.array for output in self.outputs})
         export = Export(graphs={"model": graph}, steps=(step,), tolerance=self.tolerance)
         check_parity(export, self.examples, self.run(self.examples))
+        for some in relengthened(self.examples, self.named):
+            check_parity(export, some, self.run(some))
         return export
 
 
@@ -94,25 +104,81 @@ def folded(net: nn.Module) -> nn.Module:
     return copied
 
 
-def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str]) -> bytes:
+def batch_for(arrays: Arrays) -> int:
+    """How many rows are computed at a time: fewer the longer they are, because attention holds a number for each pair of steps."""
+    most = max((array.shape[1] for array in arrays.values() if array.ndim > 1 and array.dtype != np.uint8), default=1)
+    return max(8, min(BATCH, 32_768 // most))
+
+
+def varying(named: Iterable[Named]) -> dict[str, dict[int, str]]:
+    """By array the axes whose length varies and a name for each length: the arrays of one column share their first.
+
+    >>> from fermion.columns.column import Slot
+    >>> ids, mask = (Named(name=f"t.{one}", field="t", slot=Slot(name=one, dtype="int64", shape=(None,))) for one in ("ids", "mask"))
+    >>> varying([ids, mask])
+    {'t.ids': {1: 'length0'}, 't.mask': {1: 'length0'}}
+    """
+    listed = list(named)
+    fields = list(dict.fromkeys(one.field for one in listed))
+    found: dict[str, dict[int, str]] = {}
+    for one in listed:
+        axes = [axis for axis, size in enumerate(one.slot.shape, 1) if size is None]
+        first = f"length{fields.index(one.field)}"
+        found[one.name] = {axis: first if axis == axes[0] else f"{first}_{axis}" for axis in axes}
+    return {name: axes for name, axes in found.items() if axes}
+
+
+def relengthened(examples: Arrays, named: Mapping[str, Named]) -> list[Arrays]:
+    """Rows of other lengths than the examples', where lengths vary: one step only, a few, and padded to twice the length and more."""
+    axes = varying(named[name] for name in examples if name in named)
+    if not axes:
+        return []
+    made: list[Arrays] = []
+    for length in (lambda _: 1, lambda whole: max(1, whole // 2), lambda whole: 2 * whole + 3):
+        some = {name: array[:16] for name, array in examples.items()}
+        for name, names in axes.items():
+            for axis in names:
+                want, have, slot = length(some[name].shape[axis]), some[name].shape[axis], named[name].slot
+                room = [(0, max(0, want - have) if place == axis else 0) for place in range(some[name].ndim)]
+                longer = np.pad(some[name], room, constant_values=0 if slot.padding is None else slot.padding)
+                some[name] = np.ascontiguousarray(longer.take(np.arange(want), axis))
+        made.append(some)
+    return made
+
+
+def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies: Mapping[str, Mapping[int, str]] | None = None) -> bytes:
     """A module of positional tensors as one ONNX file: any number of rows, weights inside, without the paths of this machine.
 
     Args:
         module: takes the arrays of `examples` in their order, in evaluation mode.
         examples: at least one row each; only their shapes and dtypes matter.
         outputs: the names of what it returns.
+        varies: by array the axes whose length varies, each with a name; equal names are equal lengths.
+
+    Raises:
+        FermionError: such a length got stuck in the net.
     """
     onnx: Any = lazy.load("onnx", extra="train")
     lazy.load("onnxscript", extra="train")
+    free = varies or {}
+    names = list(dict.fromkeys(name for axes in free.values() for name in axes.values()))
+    lengths = {name: torch.export.Dim(name) for name in names}
+    # Lengths of different columns differ, so that none is taken for another.
+    traced = {name: LONG + 7 * position for position, name in enumerate(names)}
     rows = torch.export.Dim("batch")
-    inputs = tuple(torch.from_numpy(np.zeros((2, *array.shape[1:]), array.dtype)) for array in examples.values())
+    shapes = [
+        (2, *(traced[free[name][axis]] if axis in free.get(name, {}) else size for axis, size in enumerate(array.shape[1:], 1)))
+        for name, array in examples.items()
+    ]
+    inputs = tuple(torch.from_numpy(np.zeros(shape, array.dtype)) for shape, array in zip(shapes, examples.values(), strict=True))
+    dynamic = tuple({0: rows, **{axis: lengths[length] for axis, length in free.get(name, {}).items()}} for name in examples)
     with _quiet():
         program = torch.onnx.export(
             module,
             inputs,
             input_names=list(examples),
             output_names=list(outputs),
-            dynamic_shapes=(tuple({0: rows} for _ in inputs),),
+            dynamic_shapes=(dynamic,),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -121,6 +187,15 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str]) -> byte
     assert program is not None
     model = program.model_proto
     _strip(model)
+    for given in model.graph.input:
+        for axis in free.get(given.name, {}):
+            if not given.type.tensor_type.shape.dim[axis].dim_param:  # torch found a reason in the net and went on without saying so
+                raise FermionError(
+                    f"the array `{given.name}` of the exported net",
+                    rule="of any length",
+                    given=Told(f"{given.type.tensor_type.shape.dim[axis].dim_value} steps, the length that it was traced with"),
+                    remedy="Something in the net depends on the number of steps: a view, a loop over them, or lengths computed in two ways.",
+                )
     onnx.checker.check_model(model)
     return model.SerializeToString()
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fermion.columns.output import Output
-from fermion.research.blocks.encoding import Tensors
+from fermion.research.blocks.encoding import Encoding, Tensors
 from fermion.research.blocks.facts import Facts
 from fermion.research.blocks.heads import Heads
 
@@ -79,6 +79,18 @@ class GlobalMaxPool(nn.Module):
         return x_BCHW.amax((2, 3))
 
 
+def convnet_body(channels: int, widths: Sequence[int]) -> nn.Sequential:
+    """What is between the pixels and the heads of a `ConvNet`: (B, C, H, W) -> (B, last width)."""
+    body: list[nn.Module] = [nn.PixelUnshuffle(2), ConvNormAct(4 * channels, widths[0])]
+    for position in range(1, len(widths)):
+        if position >= 2:
+            body.append(nn.MaxPool2d(2))
+        body.append(ConvNormAct(widths[position - 1], widths[position]))
+        if position >= 2:
+            body.append(Residual(widths[position]))
+    return nn.Sequential(*body, GlobalMaxPool())
+
+
 class ConvNet(nn.Module):
     """A small picture classifier that halves the picture twice and ends in a global maximum.
 
@@ -102,14 +114,7 @@ class ConvNet(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.pixels, self.facts = name, pixels, facts
-        body: list[nn.Module] = [nn.PixelUnshuffle(2), ConvNormAct(4 * channels, widths[0])]
-        for position in range(1, len(widths)):
-            if position >= 2:
-                body.append(nn.MaxPool2d(2))
-            body.append(ConvNormAct(widths[position - 1], widths[position]))
-            if position >= 2:
-                body.append(Residual(widths[position]))
-        self.body = nn.Sequential(*body, GlobalMaxPool())
+        self.body = convnet_body(channels, widths)
         self.heads = Heads(widths[-1] + (facts.features if facts else 0), outputs)
 
     def forward(self, arrays: Tensors) -> Tensors:
@@ -120,3 +125,18 @@ class ConvNet(nn.Module):
         if self.facts is not None:
             x_BD = torch.cat([x_BD, self.facts(arrays)], 1)
         return self.heads(x_BD)
+
+
+class PictureReader(Encoding):
+    """Pixels, then any body that makes one vector of a picture: (B, H, W, C) uint8 -> (B, D).
+
+    Floats (B, C, height, width) are pictures that went through the pixels already and were augmented since, in training.
+    """
+
+    def __init__(self, name: str, pixels: Pixels, body: nn.Module, features: int) -> None:
+        super().__init__()
+        self.name, self.pixels, self.body, self.features = name, pixels, body, features
+
+    def forward(self, arrays: Tensors) -> Tensor:
+        x = arrays[self.name]
+        return self.body(self.pixels(x) if x.dtype == torch.uint8 else x)

@@ -1,0 +1,65 @@
+"""One net that reads any columns: an encoder per column, a combiner, shared layers, a head per output.
+
+Legend of shapes: B rows, L steps, E features of a step, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from fermion.columns.output import Output
+from fermion.research.blocks.combine import Combining, Said
+from fermion.research.blocks.encoding import Encoding, Stepwise, Tensors
+from fermion.research.blocks.heads import Heads
+from fermion.research.tablenet import ResidualLayers
+
+
+class MixedNet(nn.Module):
+    """arrays -> encodings -> combined -> linear, residual layers -> heads.
+
+    Args:
+        encodings: by column; the numbers and codes of all columns are one of them.
+        combine: what makes one vector of theirs.
+        width: features of the shared layers.
+        blocks: residual layers behind the combiner; 0 leaves the heads alone with the combined vector.
+    """
+
+    def __init__(
+        self,
+        encodings: Mapping[str, Encoding],
+        combine: Combining,
+        outputs: Sequence[Output],
+        *,
+        width: int,
+        blocks: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.names, self.encodings, self.combine = tuple(encodings), nn.ModuleList(encodings.values()), combine
+        features = width if blocks else combine.features
+        self.shared = (
+            nn.Sequential(
+                nn.Linear(combine.features, width), *(ResidualLayers(width, dropout) for _ in range(blocks)), nn.LayerNorm(width), nn.ReLU()
+            )
+            if blocks
+            else nn.Dropout(dropout)
+        )
+        self.heads = Heads(features, outputs)
+
+    def forward(self, arrays: Tensors) -> Tensors:
+        said = self.said(arrays)
+        x_BD: Tensor = self.shared(self.combine([*said.values()]))
+        return self.heads(x_BD)
+
+    def said(self, arrays: Tensors) -> dict[str, Said]:
+        """What each encoder says, by column; each reads its arrays once."""
+        found: dict[str, Said] = {}
+        for name, encoding in zip(self.names, self.encodings, strict=True):
+            if isinstance(encoding, Stepwise):
+                x_BLE, mask_BL = encoding.steps(arrays)
+                found[name] = Said(encoding.pool(x_BLE, mask_BL), x_BLE, mask_BL)
+            else:
+                found[name] = Said(encoding(arrays))
+        return found
