@@ -114,7 +114,7 @@ class WaveEntry(Entry):
         real_BW = mask_BW.float()
         x_BW = x_BW * real_BW
         power_B1 = x_BW.square().sum(1, keepdim=True) / real_BW.sum(1, keepdim=True).clamp(min=1)
-        x_BCW, real_B1W = (x_BW / (power_B1 + 1e-8).sqrt()).unsqueeze(1), real_BW.unsqueeze(1)
+        x_BCW, real_B1W = (x_BW / power_B1.sqrt().clamp(min=1e-4)).unsqueeze(1), real_BW.unsqueeze(1)
         for conv, norm in zip((self.filters, self.second), self.norms, strict=True):
             x_BCW = conv(x_BCW)
             real_B1W = thinned(real_B1W, 8)
