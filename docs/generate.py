@@ -71,8 +71,8 @@ def generated() -> dict[str, str]:
         "models": lambda: _parts("models"),
         "columns": lambda: _parts("columns"),
         "augments": lambda: _parts("augments"),
-        "encoders": lambda: _parts("encoders"),
-        "combiners": lambda: _parts("combiners"),
+        "encoders": lambda: _parts("encoders", "####"),
+        "combiners": lambda: _parts("combiners", "####"),
         "metrics": _metrics,
         "findings": _findings,
         "samples": _samples,
@@ -115,10 +115,10 @@ def _sections() -> str:
     return "".join(f"### {name or 'The top level'}\n\n{_about(cls)}\n\n{_fields(cls)}\n" for name, cls in SECTIONS.items())
 
 
-def _parts(group: str) -> str:
+def _parts(group: str, head: str = "###") -> str:
     found = {name: part_class(group, name) for name in registry.names(group)}
     ours = {name: cls for name, cls in found.items() if cls.__module__.startswith("fermion.")}
-    return "".join(f"### {name}\n\n{_about(cls)}\n\n{_fields(cls)}\n" for name, cls in ours.items())
+    return "".join(f"{head} {name}\n\n{_about(cls)}\n\n{_fields(cls)}\n" for name, cls in ours.items())
 
 
 def _about(cls: type[Struct]) -> str:

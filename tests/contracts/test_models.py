@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fermion.columns.category import Category
 from fermion.columns.column import Batch, Column
 from fermion.columns.image import Image
 from fermion.columns.number import Number
+from fermion.columns.sequence import Sequence as Series
 from fermion.research.baseline import Baseline
+from fermion.research.encoders.combiners import Gated
+from fermion.research.encoders.convolutional import Cnn as Picture
+from fermion.research.encoders.convolutional import ResNet
+from fermion.research.encoders.plain import Facts
 from fermion.research.fttransformer import FtTransformer
 from fermion.research.linear import Linear
+from fermion.research.net import Network
 from fermion.research.realmlp import RealMlp
 from fermion.research.tabm import TabM
 from fermion.research.tabular import Mlp
@@ -69,3 +76,39 @@ class TestCnn(ModelContract):
         picture: Any = {"shape": [8, 8, 1], "uint8": base64.b64encode(bytes(64)).decode()}
         assert picture
         return {"picture": [None, np.zeros((8, 8), dtype=np.uint8), np.full((8, 8), 255, dtype=np.uint8)], "noise": [None, 1e30, -1e30]}
+
+
+class TestNet(ModelContract):
+    """Numbers, a category, pictures and series of any length in one table."""
+
+    model = Network(
+        encoders={"picture": Picture(widths=(4, 8), size=8), "pulse": ResNet(widths=(8, 8))},
+        facts=Facts(width=16, blocks=0),
+        combine=Gated(width=16),
+        width=16,
+        steps=60,
+        batch=32,
+        lr=0.005,
+    )
+    rows = 200
+
+    def columns(self) -> dict[str, Column]:
+        return {"noise": Number(), "colour": Category(), "picture": Image(height=8, width=8, channels=1), "pulse": Series()}
+
+    def batch(self, signal_N: NDArray[np.float64], rng: np.random.Generator) -> Batch:
+        grey_N = np.clip(128 + 40 * signal_N, 0, 255)[:, None, None]
+        pictures = np.clip(grey_N + rng.normal(0, 10, (len(signal_N), 8, 8)), 0, 255).astype(np.uint8)
+        return {
+            "noise": rng.normal(size=len(signal_N)).tolist(),
+            "colour": ["red" if x > rng.normal() else "blue" for x in signal_N],
+            "picture": list(pictures),
+            "pulse": [(x + rng.normal(0, 0.5, rng.integers(1, 9))).tolist() for x in signal_N],
+        }
+
+    def strange(self) -> Batch:
+        return {
+            "noise": [None, 1e30, -1e30],
+            "colour": ["green", None, "red"],
+            "picture": [None, np.zeros((8, 8), dtype=np.uint8), None],
+            "pulse": [None, [], [None, 1e30, *([0.0] * 30)]],
+        }

@@ -24,10 +24,9 @@ from fermion.core.errors import FermionError, Told
 from fermion.research.blocks import ConvNormAct
 from fermion.research.heads import head_of
 from fermion.research.model import Export
-from fermion.research.parity import ROWS, check_parity
+from fermion.research.parity import ROWS, batch_for, check_parity
 
 OPSET = 20
-BATCH = 512
 LONG = 131  # steps of the rows that an export is traced with
 
 
@@ -102,12 +101,6 @@ def folded(net: nn.Module) -> nn.Module:
         if isinstance(part, ConvNormAct) and isinstance(part.norm, nn.BatchNorm2d):
             part.conv, part.norm = fuse_conv_bn_eval(part.conv, part.norm), nn.Identity()
     return copied
-
-
-def batch_for(arrays: Arrays) -> int:
-    """How many rows are computed at a time: fewer the longer they are, because attention holds a number for each pair of steps."""
-    most = max((array.shape[1] for array in arrays.values() if array.ndim > 1 and array.dtype != np.uint8), default=1)
-    return max(8, min(BATCH, 32_768 // most))
 
 
 def varying(named: Iterable[Named]) -> dict[str, dict[int, str]]:
@@ -194,7 +187,7 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies:
                     f"the array `{given.name}` of the exported net",
                     rule="of any length",
                     given=Told(f"{given.type.tensor_type.shape.dim[axis].dim_value} steps, the length that it was traced with"),
-                    remedy="Something in the net depends on the number of steps: a view, a loop over them, or lengths computed in two ways.",
+                    remedy="Something in the net depends on the number of steps: a view, a loop, or lengths computed in two ways.",
                 )
     onnx.checker.check_model(model)
     return model.SerializeToString()
