@@ -96,7 +96,8 @@ class RealMlpNet(nn.Module):
         for position in range(layers):
             body += [Neural(width if position else features, width), nn.SiLU(), Pooled(dropout)]
         self.body = nn.Sequential(*body)
-        self.heads = Heads(width if layers else features, outputs)
+        last = width if layers else features
+        self.heads, self.share = Heads(last, outputs), last**-0.5
         for weight in self.heads.parameters():
             nn.init.zeros_(weight)
 
@@ -108,4 +109,4 @@ class RealMlpNet(nn.Module):
             parts.append(arrays["rest"])
         if self.places is not None:
             parts.append(self.places(arrays["levels"]))
-        return self.heads(self.body(torch.cat(parts, 1) * self.scale))
+        return self.heads(self.body(torch.cat(parts, 1) * self.scale) * self.share)

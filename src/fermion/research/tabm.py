@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
@@ -31,6 +31,7 @@ class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         decay: AdamW's weight decay.
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
+        precision: of the steps of training; "auto" measures whether bfloat16 is faster here.
         augment: what the training rows go through, once: smote, oversample and undersample.
 
     >>> TabM(members=4).width
@@ -50,6 +51,7 @@ class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     decay: Annotated[float, Meta(ge=0)] = 0.0
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
 
     def __post_init__(self) -> None:
@@ -92,6 +94,6 @@ class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
             balance=self.balance,
             evaluations=50,
             patience=self.patience,
-            precision="float32",
+            precision=self.precision,
         )
         return Built(net=net, recipe=recipe, augment=Repeated(self.members, ready.outputs, run))
