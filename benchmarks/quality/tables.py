@@ -36,7 +36,7 @@ Answer = Callable[[Suite, int], NDArray[Any]]
 def ours(table: Suite, seed: int) -> NDArray[Any]:
     """The default blend, with 60 seconds for everything."""
     train, valid, test = table.encoded
-    fitted = registry.find("models", "blend")(threads=1).fit(train, valid, Run(seed=seed, budget=SECONDS))
+    fitted = registry.find("models", "blend")().fit(train, valid, Run(seed=seed, budget=SECONDS))
     for note in fitted.notes:
         print(f"    {note}")
     return fitted.run(test.arrays)[train.outputs[0].array]

@@ -51,7 +51,7 @@ class TestRealMlp(ModelContract):
 
 
 class TestTabM(ModelContract):
-    model = TabM(members=3, width=16, layers=2, epochs=15, batch=64)
+    model = TabM(members=3, width=16, layers=2, epochs=15, batch=64, precision="float32")
 
 
 class TestFtTransformer(ModelContract):

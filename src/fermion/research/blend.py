@@ -22,6 +22,8 @@ from fermion.research.rowloss import losses_of, mixed_loss
 from fermion.research.targets import labelled, learnable
 
 FEW, BAGS = 2000, 20  # validation rows under which the weights are means over so many bootstraps
+WIDE = {"type": "trees", "leaves": 127, "min_leaf": 5}
+SMALL, FOLDS = 10_000, 5  # rows under which the default members are fitted on so many folds
 
 
 class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="blend"):
@@ -35,10 +37,11 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     equal share of the time that those before it left.
 
     Args:
-        members: the models; left out: trees, catboost where it is installed, and mlp.
+        members: the models; left out: trees, trees of 127 leaves, catboost where it is installed, realmlp and tabm.
         rounds: of the greedy selection.
         folds: 2 or more fits each member that often, each time without one part of the training and validation rows (`folded`): the
-            weights are then chosen on all rows, by answers of models that did not see them. For small tables.
+            weights are then chosen on all rows, by answers of models that did not see them. 0 fits it once. Left out: 5 where the
+            members are left out too and training and validation part together have fewer than 10,000 rows, else 0.
 
     >>> Blend(members=("linear", {"type": "trees", "leaves": 7})).members[1].leaves
     7
@@ -48,7 +51,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
     members: tuple[Annotated[Any, part("models")], ...] = ()
     rounds: Annotated[int, Meta(ge=1, le=1000)] = 25
-    folds: Annotated[int, Meta(ge=0, le=50)] = 0
+    folds: Annotated[int, Meta(ge=0, le=50)] | None = None
 
     def __post_init__(self) -> None:
         if self.folds == 1:
@@ -69,6 +72,8 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         for output in train.outputs:
             learnable(output, train)
         models = self.members or _default(train)
+        small = not self.members and len(train) + len(valid) < SMALL
+        folds = self.folds if self.folds is not None else FOLDS if small else 0
         kept: list[tuple[str, Fitted]] = []
         notes: list[str] = []
         refused: FermionError | None = None
@@ -76,7 +81,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             if kept and run.left() <= 0:
                 notes.append(f"no time was left for {name}")
                 continue
-            member: Model = Folded(model=model, folds=self.folds) if self.folds else model
+            member: Model = Folded(model=model, folds=folds) if folds else model
             try:
                 kept.append((name, member.fit(train, valid, run.within(1 / (len(models) - place)))))
             except Stopped:
@@ -152,7 +157,7 @@ def _judged(fits: list[Fitted], train: Encoded, valid: Encoded) -> tuple[list[Ar
 
 
 def _default(train: Encoded) -> tuple[Any, ...]:
-    """Boosted trees of two libraries and a net."""
+    """Boosted trees of two sizes and two libraries, and two nets."""
     layout = train.schema.layout
     if not layout.numbers and not layout.codes:
         raise DataError(
@@ -161,8 +166,8 @@ def _default(train: Encoded) -> tuple[Any, ...]:
             given=Told(", ".join(named.name for named in layout.arrays) or "no column"),
             remedy="Name the members: model: {type: blend, members: [{type: ...}, {type: ...}]}",
         )
-    boosted = ("trees", "catboost") if importlib.util.find_spec("catboost") else ("trees",)
-    return tuple(read_model(name, "members") for name in (*boosted, "mlp"))
+    boosted = ("trees", WIDE, *(("catboost",) if importlib.util.find_spec("catboost") else ()))
+    return tuple(read_model(model, "members") for model in (*boosted, "realmlp", "tabm"))
 
 
 def _of(name: str, curve: Curve) -> Curve:

@@ -80,7 +80,7 @@ class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
                 factors=(("scale", 6.0), ("bias", 0.1), *((f"periodic.{name}", 0.1) for name in ("frequency", "phase", "mix", "shift"))),
             ),
             balance=self.balance,
-            evaluations=50,
+            evaluations=25,
             patience=self.patience,
             precision=self.precision,
         )

@@ -51,7 +51,7 @@ class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     decay: Annotated[float, Meta(ge=0)] = 0.0
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 0
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
                 unit_norm=False,
             ),
             balance=self.balance,
-            evaluations=50,
+            evaluations=25,
             patience=self.patience,
             precision=self.precision,
         )
