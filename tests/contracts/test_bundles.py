@@ -11,12 +11,15 @@ import pytest
 from fermion.bundle.steps import Blend, Calibrate, Decide, Mask, Onnx, TopK
 from fermion.columns.category import Category
 from fermion.columns.flag import Flag
+from fermion.columns.geo import Geo
 from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.columns.output import Argmax, Probability, Threshold, Value
 from fermion.columns.schema import Schema
+from fermion.columns.set import Set
 from fermion.columns.text import Text
 from fermion.columns.time import Time
+from fermion.columns.vector import Vector
 from fermion.testing.bundles import BundleContract
 from fermion.testing.handmade import Parts, graph, linear, parts
 
@@ -63,6 +66,21 @@ class TestTexts(BundleContract):
     def make(self, folder: Path) -> Path:
         outputs = {Probability(target="y"): ["no", "yes", "no", "yes", "no"]}
         return parts({"note": Text(vocabulary=300), "grade": Number()}, self.rows, outputs).write(folder).path
+
+
+class TestListsAndPlaces(BundleContract):
+    rows: ClassVar[Mapping[str, Any]] = {
+        "tags": [["new", "red"], [], None, ["old"], ["new", "unheard of"]],
+        "look": [[0.5, -1.0], None, [None, 2.0], [1e3, 0.0], [0, 1]],
+        "place": [[46.9, 7.4], {"lat": -10.0, "lon": 179.5}, None, (0.0, 0.0), [89.9, -180.0]],
+    }
+
+    def make(self, folder: Path) -> Path:
+        return (
+            parts({"tags": Set(), "look": Vector(), "place": Geo()}, self.rows, {Value(target="y"): [1.0, 2.0, 3.0, 4.0, 5.0]})
+            .write(folder)
+            .path
+        )
 
 
 class TestPictures(BundleContract):

@@ -15,13 +15,16 @@ from PIL import Image as Picture
 from fermion.columns.audio import Audio, Clip
 from fermion.columns.category import Category
 from fermion.columns.flag import Flag
+from fermion.columns.geo import Geo, Place
 from fermion.columns.image import Image, Pixels
 from fermion.columns.number import Number
 from fermion.columns.private import Hashed, Redacted
 from fermion.columns.repair import Repaired
 from fermion.columns.sequence import Sequence, Steps
+from fermion.columns.set import Set
 from fermion.columns.text import Text
 from fermion.columns.time import Time
+from fermion.columns.vector import Vector
 from fermion.core import registry
 from fermion.core.declared import Repair
 from fermion.testing.columns import ColumnContract
@@ -102,6 +105,44 @@ class TestTextThatIsRepaired(ColumnContract):
     column = Repaired(column=Text(vocabulary=300), repair=Repair(text=("strip", "lower"), missing=("n/a",)))
     good = ("Good food ", "good food", "n/a", None)
     bad = (3, [])
+
+
+class TestSet(ColumnContract):
+    column = Set()
+    good = (["red", "round"], [], None, ["red", "red"], ("a", 3), {"red"}, np.array(["round"], dtype=object), np.array([3]), [""], ["日本"])
+    bad = ("red", 3, True, [None], [1.5], [True], [["red"]], {}, b"red", ["red", None])
+
+
+class TestSetOfTexts(ColumnContract):
+    column = Set(separator="|", most=2)
+    good = ("red|round", "red | new", "", None, ["red", "blue"], "|")
+    bad = (3, [1.5], b"red|round")
+
+
+class TestSetOfNumbers(ColumnContract):
+    column = Set()
+    good = ([1, 2], [2], None, np.array([7, 2**40]))
+    bad = ([0.5], 2)
+
+
+class TestVector(ColumnContract):
+    column = Vector()
+    good = ([1.0, 2, 3], None, (0, 1, 2), np.arange(3), [None, 1.0, float("nan")], np.ones(3, dtype=np.float16), [np.float32(1), 2, 3])
+    bad = ([1.0, 2.0], [], 3.0, "abc", [True, 1, 2], ["1", "2", "3"], [1, 2, float("inf")], [1e39, 0, 0], [10**400, 1, 2], [[1, 2, 3]], {})
+
+
+class TestVectorOfOneArray:
+    def test_an_array_means_what_its_rows_mean(self) -> None:
+        whole = np.arange(12, dtype=np.int16).reshape(4, 3)
+        fitted = Vector().fit(whole)
+        assert fitted == Vector().fit(list(whole)) == Vector(size=3)
+        np.testing.assert_array_equal(fitted.encode(whole)[0], fitted.encode(whole.tolist())[0])
+
+
+class TestGeo(ColumnContract):
+    column = Geo()
+    good = ([46.9, 7.4], {"lat": -90, "lon": 180.0}, None, (0, -180), np.array([1.5, 2.5]), Place(lat=1.0, lon=2.0), [None, None])
+    bad = ([91.0, 0.0], [0.0, 180.5], [1.0], [1.0, 2.0, 3.0], [1.0, None], ["1", "2"], [True, 0], {"lat": 1.0}, "46.9, 7.4", 46.9, "ab")
 
 
 class TestFlag(ColumnContract):

@@ -23,6 +23,8 @@ from fermion.cloud.gate import Gate
 from fermion.cloud.reply import HTML, JSON, TEXT, Headers, Reply, refusal, status_of
 from fermion.columns.column import Arrays
 from fermion.columns.expect import said
+from fermion.columns.private import within
+from fermion.columns.set import Set
 from fermion.core.errors import BundleError, DataError, FermionError, RequestRejected, Told, did_you_mean
 from fermion.core.sections import Serve
 
@@ -49,7 +51,9 @@ class Service:
 
     def __init__(self, runtime: Runtime, golden: Golden, serve: Serve, *, bundle: str, name: str) -> None:
         self.runtime, self.golden, self.serve, self.bundle, self.name = runtime, golden, serve, bundle, name
-        self.counters = Counters((ref.field for ref in runtime.schema.layout.codes), map(said, runtime.schema.expect))
+        self._sets = [named for named in runtime.schema.layout.arrays if isinstance(within(runtime.schema.columns[named.field]), Set)]
+        counted = [*(ref.field for ref in runtime.schema.layout.codes), *(named.field for named in self._sets)]
+        self.counters = Counters(counted, map(said, runtime.schema.expect))
         self._expected = Gate.of(runtime.schema, self.counters)
         self.stopping = False
         self._warm = False
@@ -222,6 +226,8 @@ class Service:
             if unseen_C.any():
                 for ref, count in zip(self.runtime.schema.layout.codes, unseen_C.tolist(), strict=True):
                     self.counters.unseen[ref.field] += count
+        for named in self._sets:  # rows with a name that training did not have
+            self.counters.unseen[named.field] += int(np.count_nonzero(encoded[named.name][:, _UNSEEN]))
 
     def _static(self, method: str, path: str) -> Reply:
         route = self._routes.get(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.util
 import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,17 +17,25 @@ from fermion.columns.column import Column, Values, is_missing
 from fermion.columns.derive import derived_of
 from fermion.columns.expect import about_rows, rules
 from fermion.columns.flag import Flag
+from fermion.columns.geo import Geo, Place
 from fermion.columns.image import MAGIC, Image
 from fermion.columns.number import Number
 from fermion.columns.private import Hashed, Redacted
 from fermion.columns.repair import Repaired, check_repair
 from fermion.columns.schema import Field, Schema
 from fermion.columns.sequence import Sequence, Steps, read_steps
+from fermion.columns.set import Set
+from fermion.columns.text import Text
 from fermion.columns.time import Time
+from fermion.columns.vector import Vector
 from fermion.core.declared import Declared, Expectation, Feature, Repair
 from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
 
 SAMPLE = 2_000  # values looked at
+FEW = 50  # texts, below which a share of distinct ones says nothing
+WORDS = 4  # of a sentence
+UNREAD = "its texts are sentences, and reading them needs: pip install 'fermion[text]'"
+_MARKS = ".,;:!?()[]\"'“”„«»…-–"
 IDENTIFIER = 0.5  # a text column with a larger share of distinct values names rows, it does not describe them
 
 
@@ -153,6 +162,8 @@ def guess(values: Values) -> Column | str:
             return Image()
         if values.dtype.kind in "iuf" and values.ndim == 3:
             return Sequence()
+        if values.dtype.kind in "iuf" and values.ndim == 2:
+            return Vector()
         return f"an array of shape {values.shape[1:]} and type {values.dtype} is no picture (uint8, height x width x channels)"
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufbM":
         present = values[~np.isnan(values)] if values.dtype.kind == "f" else values
@@ -181,11 +192,26 @@ def _of_kind(sample: list[Any]) -> Column | str:
         return Image()
     if all(isinstance(value, str) for value in sample):
         return _of_text(sample)
-    if (series := _of_series(sample)) is not None:
-        return series
+    if (listed := _of_lists(sample)) is not None:
+        return listed
     if all(isinstance(value, str | int) and not isinstance(value, bool) for value in sample):
         return Category()
     return f"values of type {', '.join(sorted(kind.__name__ for kind in kinds))} fit no column"
+
+
+def _of_lists(sample: list[Any]) -> Column | None:
+    """Series, vectors where lists of numbers are all of one length, sets of names, or places where latitude and longitude are told."""
+    if (series := _of_series(sample)) is not None:
+        return series
+    if all(isinstance(value, Place) or (isinstance(value, dict) and value.keys() == {"lat", "lon"}) for value in sample):
+        return Geo()
+    for column in (Vector(), Set()):
+        try:
+            column.fit(sample)
+        except ValueRejected:
+            continue
+        return column
+    return None
 
 
 def _of_series(sample: list[Any]) -> Column | None:
@@ -209,9 +235,30 @@ def _of_text(sample: list[str]) -> Column | str:
     if all(_is_time(text) for text in sample[:200]):
         return Time()
     distinct = len(set(sample)) / len(sample)
-    if len(sample) >= 50 and distinct > IDENTIFIER:
+    if len(sample) >= FEW and distinct > IDENTIFIER and is_language(sample):
+        return Text() if importlib.util.find_spec("tokenizers") else UNREAD
+    if len(sample) >= FEW and distinct > IDENTIFIER:
         return f"{distinct:.0%} of its texts are distinct: they name rows instead of describing them"
     return Category()
+
+
+def is_language(sample: list[str]) -> bool:
+    """Whether most texts are sentences: four words or more of letters, most of which begin small, as names and titles do not.
+
+    Of scripts without spaces or capitals, two letters count as a small word.
+
+    >>> is_language(["the card was charged twice", "why is my card not working?"]), is_language(["Braund, Mr. Owen Harris"])
+    (True, False)
+    """
+    return sum(map(_is_sentence, sample)) > len(sample) / 2
+
+
+def _is_sentence(text: str) -> bool:
+    words = [word for part in text[:1_000].split() if (word := part.strip(_MARKS)) and word.replace("'", "").replace("-", "").isalpha()]
+    caseless = 0 if text.isascii() else sum(one.isalpha() and one.lower() == one.upper() for one in text[:1_000])
+    cased = [word for word in words if word.lower() != word.upper()]
+    count = len(cased) + caseless // 2
+    return count >= WORDS and 2 * (sum(word[0].islower() for word in cased) + caseless // 2) >= count
 
 
 def _is_time(text: str) -> bool:

@@ -131,7 +131,7 @@ class Redacted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     def __post_init__(self) -> None:
         if not isinstance(self.column, Struct):
             msgspec.structs.force_setattr(self, "column", as_column(self.column, "the column of redacted texts"))
-        if str not in asked(self._inner) or isinstance(self.column, Hashed | Redacted):
+        if str not in asked(self._inner) or len(asked(self._inner) - {str, int}) or isinstance(self.column, Hashed | Redacted):
             given = Told(self.column.__struct_config__.tag)
             raise SpecError("the column of redacted texts", rule="one that reads texts, such as category", given=given)
 

@@ -7,7 +7,8 @@ import functools
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, cast, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import msgspec
 import numpy as np
@@ -179,7 +180,8 @@ def asked(column: Column) -> set[Any]:
     >>> asked(Number())
     {<class 'float'>}
     """
-    return set(get_args(column.request)) or {column.request}
+    request = column.request
+    return set(get_args(request)) if get_origin(request) in (Union, UnionType) else {request}
 
 
 def meant(column: Column, values: Values) -> Values:

@@ -107,16 +107,23 @@ class Requests:
             remedy = "A missing value is sent as null, where training had missing values."
         elif expected := re.search(r"Expected `(.*)`, got `(.*)`", says):
             rule, given = expected[1], Told(expected[2])
-            if expected[2] == "null" and expected[1] not in ("array", "object"):
+            if expected[2] == "null" and _VALUE.fullmatch(path):
                 remedy = "No value was missing in training; send one, or declare `missing: accept` for the column and train again."
             elif path == "$":
                 remedy = _FORM
+        elif length := re.search(r"Expected `array` of length (>=|<=) (\d+)", says):
+            most, others = length[1] == "<=", Told("more" if length[1] == "<=" else "fewer")
+            rule, given = f"a list of at {'most' if most else 'least'} {length[2]} values", others
+            remedy = "Every row has as many as those in training."
         else:
             rule, given = "a value that the schema allows", Told(says)
         return RequestRejected(subject, rule=rule, given=given, remedy=remedy, where=path, status=422)
 
 
 _FORM = 'Send {"rows": [{"name": value, ...}, ...]} or {"columns": {"name": [value, ...], ...}}.'
+
+
+_VALUE = re.compile(r"\$\.rows\[\d+\]\.[^\[\]]+|\$\.columns\..+\[\d+\]")  # the place of one value, not of what is within it
 
 
 def _typed(field: Field) -> Any:

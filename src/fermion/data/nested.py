@@ -122,6 +122,38 @@ def innermost(kind: Any) -> Any:
     return kind
 
 
+def places_of(name: str, listed: Listed) -> pl.Series | None:
+    """Values as a column of places, {"lat": number, "lon": number}, whole numbers or not; None where they are something else.
+
+    >>> places_of("x", [{"lat": 1, "lon": 2.5}, None]).to_list()
+    [{'lat': 1.0, 'lon': 2.5}, None]
+    """
+    import polars as pl
+
+    present = [value for value in listed if value is not None]
+    if not all(isinstance(value, dict) and value.keys() == {"lat", "lon"} for value in present):
+        return None
+    if not all(
+        side is None or (isinstance(side, int | float) and not isinstance(side, bool)) for place in present for side in place.values()
+    ):
+        return None
+    return pl.Series(name, listed, dtype=pl.Struct({"lat": pl.Float64, "lon": pl.Float64}), strict=False)
+
+
+def is_listed(kind: Any) -> bool:
+    """Whether values are lists of texts, or places: {"lat": number, "lon": number}.
+
+    >>> import polars as pl
+    >>> is_listed(pl.List(pl.String)), is_listed(pl.Struct({"lat": pl.Float64, "lon": pl.Float64})), is_listed(pl.List(pl.Date))
+    (True, True, False)
+    """
+    import polars as pl
+
+    if isinstance(kind, pl.Struct):
+        return {field.name for field in kind.fields} == {"lat", "lon"} and all(field.dtype.is_numeric() for field in kind.fields)
+    return isinstance(kind, pl.List | pl.Array) and isinstance(kind.inner, pl.String | pl.Categorical | pl.Enum)
+
+
 def series_values(series: pl.Series) -> Listed:
     """A column of series -> one array per row, (T,) or (T, C), NaN where a number is missing, None where the row is; no copy of numbers.
 

@@ -14,7 +14,7 @@ from fermion.columns.column import Arrays, Coded, Column, Values, encode_once
 from fermion.core.errors import DataError, Told, did_you_mean
 from fermion.core.lazy import load
 from fermion.data.coding import coded, is_flat, is_text, listed, plain, texts
-from fermion.data.nested import innermost, is_series, series_of, series_values
+from fermion.data.nested import innermost, is_listed, is_series, places_of, series_of, series_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -331,6 +331,10 @@ def _series_of_list(name: str, listed: list[Any]) -> pl.Series:
         return pl.Series(name, _storable(np.stack(listed)))
     if kinds and kinds <= {list, tuple, dict, np.ndarray} and (made := series_of(name, listed)) is not None:
         return made
+    if kinds == {dict} and (places := places_of(name, listed)) is not None:
+        return places
+    if kinds & {set, frozenset}:  # in an order that does not change from run to run
+        listed = [sorted(value, key=str) if isinstance(value, set | frozenset) else value for value in listed]
     if float in kinds and kinds - {float, int}:  # NaN is how pandas writes a gap between texts
         listed = [None if value != value else value for value in listed]
         kinds = {type(value) for value in listed} - {type(None)}
@@ -375,9 +379,11 @@ def _values(series: pl.Series, name: str) -> Values:
         return [series[row].to_numpy() if present else None for row, present in enumerate(series.is_not_null())]
     if is_series(kind):
         return series_values(series)
+    if is_listed(kind):
+        return series.to_list()
     raise DataError(
         f"column `{name}`",
-        rule="numbers, truth values, text, dates, bytes, series of numbers or pictures of one size",
+        rule="numbers, truth values, text, dates, bytes, lists of numbers or of texts, places, or pictures of one size",
         given=Told(f"values of type {kind}"),
         remedy=f"Convert it where the data come from, or leave it out: `data.ignore: [{name}]`.",
     )

@@ -6,7 +6,7 @@ Legend of shapes: B rows, F numbers, C codes, T bins, E size of an embedding, D 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,34 @@ class Codes(nn.Module):
         return torch.cat([table(codes_BC[:, position]) for position, table in enumerate(self.tables)], 1)
 
 
+class Vectors(nn.Module):
+    """Vectors side by side: V arrays (B, D_v), NaN where missing -> (B, sum of D_v + V).
+
+    Each element is standardised by the training part's mean and deviation and cut at 10 of them, 0 where it is missing; beside each
+    vector stands the share of it that is missing.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        super().__init__()
+        self.names = tuple(arrays)
+        for place, x_ND in enumerate(arrays.values()):
+            known_ND = ~np.isnan(x_ND)
+            count_D = np.maximum(known_ND.sum(axis=0), 1)
+            mean_D = np.where(known_ND, x_ND, 0.0).sum(axis=0, dtype=np.float64) / count_D
+            spread_D = np.sqrt(np.square(np.where(known_ND, x_ND - mean_D, 0.0)).sum(axis=0) / count_D)
+            self.register_buffer(f"mean{place}", _tensor(mean_D))
+            self.register_buffer(f"scale{place}", _tensor(np.where(spread_D > 0, spread_D, 1.0)))
+        self.features = sum(x_ND.shape[1] + 1 for x_ND in arrays.values())
+
+    def forward(self, arrays: Tensors) -> Tensor:
+        parts: list[Tensor] = []
+        for place, name in enumerate(self.names):
+            missing_BD = arrays[name].isnan()
+            z_BD = ((arrays[name] - self.get_buffer(f"mean{place}")) / self.get_buffer(f"scale{place}")).clamp(-10, 10)
+            parts += [torch.where(missing_BD, 0.0, z_BD), missing_BD.float().mean(1, keepdim=True)]
+        return torch.cat(parts, 1)
+
+
 class ResidualLayers(nn.Module):
     """x + W2 drop(relu(W1 norm(x))): (B, D) -> (B, D). With a normalisation of the row, rows do not see each other."""
 
@@ -118,17 +146,25 @@ class ResidualLayers(nn.Module):
 
 
 class TableNet(nn.Module):
-    """Embedded numbers and codes -> linear -> residual layers -> norm, relu -> heads.
+    """Embedded numbers and codes, standardised vectors -> linear -> residual layers -> norm, relu -> heads.
 
     Gorishniy, Rubachev, Khrulkov, Babenko: Revisiting Deep Learning Models for Tabular Data, NeurIPS 2021.
     """
 
     def __init__(
-        self, numbers: Numbers | None, codes: Codes | None, outputs: Sequence[Output], *, width: int, blocks: int, dropout: float
+        self,
+        numbers: Numbers | None,
+        codes: Codes | None,
+        outputs: Sequence[Output],
+        *,
+        width: int,
+        blocks: int,
+        dropout: float,
+        vectors: Vectors | None = None,
     ) -> None:
         super().__init__()
-        self.numbers, self.codes, self.dropout = numbers, codes, dropout
-        features = (numbers.features if numbers else 0) + (codes.features if codes else 0)
+        self.numbers, self.codes, self.vectors, self.dropout = numbers, codes, vectors, dropout
+        features = sum(part.features for part in (numbers, codes, vectors) if part is not None)
         self.entry = nn.Linear(features, width)
         self.body = nn.Sequential(*(ResidualLayers(width, dropout) for _ in range(blocks)), nn.LayerNorm(width), nn.ReLU())
         self.heads = Heads(width, outputs)
@@ -139,6 +175,8 @@ class TableNet(nn.Module):
             parts.append(self.numbers(arrays["numbers"]))
         if self.codes is not None:
             parts.append(self.codes(arrays["codes"]))
+        if self.vectors is not None:
+            parts.append(self.vectors(arrays))
         return self.heads(self.body(self.entry(torch.cat(parts, 1))))
 
 

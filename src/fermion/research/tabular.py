@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fermion.core.declared import part
 from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
 from fermion.research.augment import augmenting, check_parts, check_roles, read_parts, resample, resampling_notes
+from fermion.research.boosting import vectors_of
 from fermion.research.model import Encoded, Fitted
 from fermion.research.targets import learnable
 from fermion.research.training import Training
@@ -66,10 +68,11 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             Stopped: it was stopped before the first step.
         """
         layout = train.schema.layout
-        if not layout.numbers and not layout.codes:
+        vectors = [name for name, _ in vectors_of(train.schema)]
+        if not layout.numbers and not layout.codes and not vectors:
             raise DataError(
                 "the table of an `mlp`",
-                rule="one with a number, category, flag or time column",
+                rule="one with a number, category, flag, time or vector column",
                 given=Told(", ".join(named.name for named in layout.arrays) or "no column"),
                 remedy="Set model.type to cnn for images.",
             )
@@ -79,7 +82,8 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         lazy.load("torch", extra="train")
         from fermion.research import graphs, loop, optim, tablenet
 
-        train, valid = _read_part(train), _read_part(valid)
+        read = ("numbers", "codes", *vectors)
+        train, valid = _read_part(train, read), _read_part(valid, read)
         with loop.seeded(run.seed_for("fit: weights")):
             net = tablenet.TableNet(
                 tablenet.Numbers(train.arrays["numbers"]) if layout.numbers else None,
@@ -88,6 +92,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 width=self.width,
                 blocks=self.blocks,
                 dropout=self.dropout,
+                vectors=tablenet.Vectors({name: train.arrays[name] for name in vectors}) if vectors else None,
             )
         grown = resample(self.augment, train, run)
         batch = self.batch or default_batch(len(grown))
@@ -112,7 +117,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         )
         trained = loop.train(net, grown, valid, recipe, run, augment=augmenting(self.augment, train, run))
         notes = [*resampling_notes(self.augment, train, grown), *trained.notes]
-        ignored = [named.name for named in layout.arrays]
+        ignored = [named.name for named in layout.arrays if named.name not in read]
         examples = valid.arrays if len(valid) else train.arrays
         return Fitted(
             schema=train.schema,
@@ -132,7 +137,7 @@ def default_batch(rows: int) -> int:
     return int(2 ** np.floor(np.log2(np.clip(rows / 32, 32, 1024))))
 
 
-def _read_part(rows: Encoded) -> Encoded:
+def _read_part(rows: Encoded, read: Sequence[str]) -> Encoded:
     """The arrays that the net reads, so that nothing else is copied to the device."""
-    arrays = {name: array for name, array in rows.arrays.items() if name in ("numbers", "codes")}
+    arrays = {name: array for name, array in rows.arrays.items() if name in read}
     return Encoded(schema=rows.schema, outputs=rows.outputs, arrays=arrays, targets=rows.targets, weights=rows.weights)

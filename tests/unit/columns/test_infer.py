@@ -64,7 +64,7 @@ SKIPPED: list[tuple[Any, str]] = [
     ([{"a": 1}], "values of type dict fit no column"),
     ([1.5, "a"], "values of type float, str fit no column"),
     (np.zeros((2, 4, 4, 1), np.float32), "an array of shape (4, 4, 1) and type float32 is no picture (uint8, height x width x channels)"),
-    (np.zeros((2, 4), np.uint8), "an array of shape (4,) and type uint8 is no picture (uint8, height x width x channels)"),
+    (np.zeros((2, 4, 4, 4, 4), np.uint8), "an array of shape (4, 4, 4, 4) and type uint8 is no picture (uint8, height x width x channels)"),
 ]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -13,7 +14,9 @@ from fermion.columns.image import Image, Pixels
 from fermion.columns.number import Number
 from fermion.columns.request import Requests
 from fermion.columns.schema import Schema
+from fermion.columns.set import Set
 from fermion.columns.time import Time
+from fermion.columns.vector import Vector
 from fermion.core.errors import RequestRejected
 
 FORM = 'Send {"rows": [{"name": value, ...}, ...]} or {"columns": {"name": [value, ...], ...}}.'
@@ -206,3 +209,25 @@ def test_the_json_schema_names_the_columns() -> None:
     assert row["required"] == ["age", "class", "ok"]
     assert row["additionalProperties"] is False
     assert json.loads(json.dumps(schema)) == schema
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "message", "remedy"),
+    [
+        ("[1, 2]", "$.rows[0].look", "a list of at least 3 values, got fewer", "Every row has as many as those in training."),
+        ("[1, 2, 3, 4]", "$.rows[0].look", "a list of at most 3 values, got more", "Every row has as many as those in training."),
+        ("null", "$.rows[0].look", "array, got null", "No value was missing in training"),
+        ('[1, "2", 3]', "$.rows[0].look[1]", "float | null, got str", ""),
+        ("3", "$.rows[0].look", "array, got int", ""),
+    ],
+)
+def test_lists_of_another_form_are_told_with_their_place(value: str, where: str, message: str, remedy: str) -> None:
+    requests = Requests(Schema.of({"look": Vector(size=3), "tags": Set(levels=("a",))}))
+    with pytest.raises(RequestRejected, match=re.escape(f"`{where}` must be {message}.")) as caught:
+        requests.decode(f'{{"rows": [{{"look": {value}, "tags": []}}]}}'.encode())
+    assert caught.value.status == 422
+    assert caught.value.where == where
+    assert caught.value.remedy.startswith(remedy)
+    with pytest.raises(RequestRejected, match=re.escape("`$.rows[0].tags[0]` must be str, got null.")) as caught:
+        requests.decode(b'{"rows": [{"look": [1, 2, 3], "tags": [null]}]}')
+    assert caught.value.remedy == ""
