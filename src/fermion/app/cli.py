@@ -35,6 +35,11 @@ VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
         (_PROJECT,),
         (("--fresh", "do every stage again", ""),),
     ),
+    "evaluate": (
+        "score the project by every fold of its split: the mean over folds with its interval, without a bundle",
+        (_PROJECT,),
+        (("--folds", "how many (default: split.folds, else 5)", "N"), ("--fresh", "fit every fold again", "")),
+    ),
     "check": ("look at the data and say what would spoil a fit", (("project", "?", "the project file or its folder"),), ()),
     "predict": (
         "answer the rows of a file",
@@ -136,7 +141,7 @@ GROUPS = {
     "data": "from raw data to a table that can be trusted: profile, clean, label, version",
     "data label": "find wrong labels, choose what to label next, label it",
 }
-_SETTINGS = {"init", "run", "check", "serve", "data profile", "data clean", "data private", "data label errors"}
+_SETTINGS = {"init", "run", "evaluate", "check", "serve", "data profile", "data clean", "data private", "data label errors"}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -56,6 +56,31 @@ def run(known: Namespace) -> int:
     return 0
 
 
+def evaluate(known: Namespace) -> int:
+    """Cross-validated metrics."""
+    from fermion.core.run import Run
+    from fermion.practice.crossvalidation import cross_validate
+    from fermion.practice.progress import Progress
+    from fermion.practice.project import Project, near_project
+
+    if known.folds is not None and not known.folds.isdecimal():
+        raise UsageError("--folds", rule="a whole number from 2", given=known.folds)
+    project = Project.load(known.project or near_project(), known.settings)
+    work = Run(seed=project.spec.seed, device=project.spec.device, listeners=(Progress(),))
+    stop_softly(work)
+    done = cross_validate(project, work, folds=int(known.folds or 0), fresh=known.fresh)
+    if known.json:
+        print_json(done)
+        return 0
+    print(f"\n{f'mean over {done.folds} folds':<28} {'value':>10}   {'95 % interval':<22} {'baseline':>10}   folds")
+    for name, score in done.metrics.items():
+        interval = "" if score.low is None else f"{_number(score.low)} .. {_number(score.high)}"
+        each = " ".join(map(_number, score.folds))
+        print(f"{name:<28} {_number(score.value):>10}   {interval:<22} {_number(score.baseline):>10}   {each}")
+    print(f"\n{done.seconds:.1f} s in all" + (", stopped by hand" if done.stopped else ""))
+    return 0
+
+
 def check(known: Namespace) -> int:
     """Findings; exit code 1 when one of them stops a fit."""
     from fermion.core.run import Run

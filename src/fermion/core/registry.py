@@ -34,6 +34,7 @@ OWN = {
         "catboost": "fermion.research.cat:Catboost",
         "blend": "fermion.research.blend:Blend",
         "folded": "fermion.research.folded:Folded",
+        "tfidf": "fermion.research.tfidf:Tfidf",
         "knn": "fermion.research.knn:Knn",
         "mlp": "fermion.research.tabular:Mlp",
         "realmlp": "fermion.research.realmlp:RealMlp",

@@ -72,6 +72,10 @@ class Evaluate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     require: Annotated[dict[str, float], Meta(description="What metrics must reach on the test part, by name.")] = field(
         default_factory=dict[str, float]
     )
+    metrics: Annotated[
+        tuple[str, ...],
+        Meta(description="Metrics of your own, as `my_module:cost`; each is also known to `require`, by the name behind the colon."),
+    ] = ()
     draws: Annotated[int, Meta(ge=0, description="Bootstrap draws of each interval.")] = 1000
 
 

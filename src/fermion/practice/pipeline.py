@@ -35,6 +35,7 @@ from fermion.practice.making import Product
 from fermion.practice.preparation import parts, private_of
 from fermion.practice.project import Project
 from fermion.practice.scoring import score
+from fermion.research import own_metrics
 from fermion.research.evaluate import Report, missed
 from fermion.research.scoring import task_of
 
@@ -102,6 +103,17 @@ class Done(Struct, frozen=True, kw_only=True):
         return whole if self.error is None else {**whole, "error": self.error.document()}
 
 
+class Scored(Struct, frozen=True, kw_only=True):
+    """What there is when the test part has been scored; `depends` is everything that the report depends on."""
+
+    read: Read
+    marks: Marks
+    findings: tuple[Finding, ...]
+    product: Product
+    report: Report
+    depends: list[Any]
+
+
 class Pipeline:
     """One run of a project. `run` does everything; the stages are methods in the order in which they happen."""
 
@@ -111,6 +123,7 @@ class Pipeline:
         self.events: list[Event] = []
         run.listeners.append(self.events.append)
         run.home = project.folder
+        self.fresh = fresh
         self.stages = Stages(None if fresh else project.state / "cache", run)
         self._table: Table | None = None
         self._unread: list[Aside] = []
@@ -133,8 +146,19 @@ class Pipeline:
             raise Missed(done)
         return done
 
-    def _go(self) -> Done:
+    def of_fold(self, fold: int, folds: int) -> Pipeline:
+        """The same project with one fold as its test part; rows that were read are shared, what it leaves lies in a scratch folder."""
+        split = msgspec.structs.replace(self.spec.split, folds=folds, fold=fold)
+        other = Pipeline(Project(self.project.path, msgspec.structs.replace(self.spec, split=split)), self.run, fresh=self.fresh)
+        other.folder = other.run.folder = self.project.state / "folds" / str(fold)
+        other.folder.mkdir(parents=True, exist_ok=True)
+        other._table = self.table()
+        return other
+
+    def scored(self) -> Scored:
+        """Data, split, clean, checks, fit, evaluate."""
         spec, stages = self.spec, self.stages
+        own_metrics.load(spec.evaluate.metrics, self.project.folder)  # a mistake in them is told before a long fit
         read = stages.stage("data", Read, [*collecting.depends(spec, self._stamp), labelling.stamp(self.project)], self._read)
         self._tell_unread(read.aside)
         of_split = [read.fingerprint, document(spec)["data"], spec.split, spec.seed]
@@ -162,18 +186,23 @@ class Pipeline:
             lambda: score(self.table(), marks, product, findings, self.shown, self.run),
             keep=lambda: not product.stopped,
         )
+        return Scored(read=read, marks=marks, findings=tuple(findings), product=product, report=report, depends=of_evaluate)
+
+    def _go(self) -> Done:
+        spec, stages, done = self.spec, self.stages, self.scored()
+        read, marks, findings, product, report, of_evaluate = done.read, done.marks, done.findings, done.product, done.report, done.depends
         page = stages.stage(
             "report", bytes, [of_evaluate, spec.name], lambda: self._page(report, product), keep=lambda: not product.stopped
         )
         self._write("report.html", page)
         self._write("report.json", msgspec.json.format(msgspec.json.encode(report)))
-        missing = missed(report.metrics, spec.evaluate.require)
+        missing = missed(report.metrics, spec.evaluate.require, report.own)
         bundle = None if missing else stages.plain("bundle", lambda: self._bundle(marks, product, report, read))
         told = card(
             spec,
             product,
             report,
-            findings,
+            list(findings),
             rows=marks.sizes,
             fingerprint=read.fingerprint,
             aside=Cleaned(marks=marks, aside=self.aside).counts,

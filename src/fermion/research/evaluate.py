@@ -18,9 +18,8 @@ from fermion.core.errors import NotReached, SpecError, Told, did_you_mean
 from fermion.core.run import Run
 from fermion.core.spec import Spec, document
 from fermion.data.table import Table
-from fermion.measure import metrics as known
 from fermion.measure.page import shown_as
-from fermion.research import figures, slices
+from fermion.research import figures, own_metrics, slices
 from fermion.research.deciding import check_choice, decisions
 from fermion.research.importance import importances
 from fermion.research.mistakes import most_confident
@@ -40,7 +39,7 @@ def check(spec: Spec, outputs: Sequence[Output], names: Iterable[str]) -> None:
         SpecError: a metric, a class or a column that is not there.
     """
     check_choice(spec.decide, outputs)
-    _check_required(spec.evaluate.require, names_of(outputs))
+    _check_required(spec.evaluate.require, [*names_of(outputs), *own_metrics.names_of(spec.evaluate.metrics, outputs)])
     columns = list(names)
     for name in spec.evaluate.slices:
         if name not in columns:
@@ -85,6 +84,7 @@ def evaluate(
     """
     began = time.perf_counter()
     check(spec, test.outputs, raw.names)
+    own = own_metrics.load(spec.evaluate.metrics, run.home)
     run.emit("progress", STAGE, "answers", done=0, total=len(test))
     decided = decisions(spec.decide, test.outputs, chosen_by or model, valid)
     said = answers(model, test.arrays)
@@ -98,6 +98,7 @@ def evaluate(
         judged = judge(output, test, said, decided.get(output.target))
         seed, of_rows = run.seed_for("bootstrap"), None if units is None else units[judged.at]
         scored = scores(judged, baseline[output.array], draws=spec.evaluate.draws, seed=seed, groups=of_rows)
+        scored |= own_metrics.scores(own, judged, baseline[output.array], draws=spec.evaluate.draws, seed=seed, groups=of_rows)
         found |= {prefix_of(output, test.outputs) + name: score for name, score in scored.items()}
         details[output.target] = _detail(judged, test, raw, rows, levels, run)
     shuffled, more = importances(model, test, decided, run)
@@ -116,16 +117,20 @@ def evaluate(
         draws=spec.evaluate.draws,
         weighted=test.weights is not None,
         grouped=groups is not None,
+        own={one.name: one.direction for one in own},
         notes=(*notes, *more),
         seconds=round(time.perf_counter() - began, 3),
     )
 
 
-def missed(metrics: Mapping[str, Score], require: Mapping[str, float]) -> NotReached | None:
+def missed(metrics: Mapping[str, Score], require: Mapping[str, float], own: Mapping[str, str] | None = None) -> NotReached | None:
     """The error for the requirements that were not reached, or None: an accuracy must be at least, an RMSE at most what is required.
 
     >>> print(missed({"accuracy": Score(value=0.9, low=0.85, high=0.94)}, {"accuracy": 0.95}).message)
     `accuracy` must be at least 0.9500 on the test part, got 0.9000 (95 % interval 0.8500 to 0.9400).
+
+    Args:
+        own: metrics of the project's own, by name: whether more of them is better ("max"), or less ("min").
 
     Raises:
         SpecError: a required metric is none of this task's.
@@ -133,7 +138,7 @@ def missed(metrics: Mapping[str, Score], require: Mapping[str, float]) -> NotRea
     _check_required(require, list(metrics))
     failed: list[tuple[str, str, str]] = []
     for name, wanted in require.items():
-        score, at_least = metrics[name], known.metric(name.rpartition(".")[2]).direction == "max"
+        score, at_least = metrics[name], own_metrics.direction_of(name, own or {}) == "max"
         if score.value is None or (score.value < wanted if at_least else score.value > wanted):
             rule = f"at {'least' if at_least else 'most'} {shown_as(float(wanted))} on the test part"
             failed.append((name, rule, _told(score)))

@@ -11,6 +11,7 @@ from fermion.core import yaml12
 from fermion.measure.metrics import METRICS
 from fermion.measure.page import Page, shown_as
 from fermion.research import drawings
+from fermion.research.own_metrics import direction_of
 from fermion.research.report import Detail, Mistake, Report, Slice
 
 HEADLINE = 4  # metrics on the first screen of a single target
@@ -83,7 +84,7 @@ def _metrics(made: Page, report: Report) -> None:
             score.low,
             score.high,
             score.baseline,
-            "higher" if METRICS[name.rpartition(".")[2]].direction == "max" else "lower",
+            "higher" if direction_of(name, report.own) == "max" else "lower",
         )
         for name, score in report.metrics.items()
     ]

@@ -132,5 +132,6 @@ class Report(Struct, frozen=True, kw_only=True):
     draws: int = 0
     weighted: bool = False
     grouped: bool = False  # whether the bootstrap drew groups
+    own: dict[str, str] = field(default_factory=dict[str, str])  # metrics of the project's own: "max" or "min" by name
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
