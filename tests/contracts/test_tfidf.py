@@ -12,8 +12,7 @@ from fermion.columns.number import Number
 from fermion.research.tfidf import Tfidf
 from fermion.testing.models import ModelContract
 
-pytest.importorskip("tokenizers", reason="needs the extra text")
-
+text = pytest.importorskip("fermion.columns.text", reason="needs text columns")
 WORDS = ("terrible", "poor", "plain", "decent", "wonderful")
 
 

@@ -32,6 +32,7 @@ from fermion.research.finder import MOST, find_share
 from fermion.research.losses import total_loss
 from fermion.research.model import Curve, Encoded
 from fermion.research.nonfinite import diverged
+from fermion.research.own_loss import own_losses
 from fermion.research.precision import PROBED
 from fermion.research.recipe import Recipe, Trained
 from fermion.research.resume import Checkpoints, fingerprint
@@ -96,12 +97,13 @@ def train(
     device = device_of(run.device)
     net.to(device)
     way, training = recipe.way, recipe.training
+    own = own_losses(training.loss, rows.outputs, run.home)
     optimizers = way.optimizers(net)
     progress, plateau = Progress(), Plateau(way.floor)
     with seeded(run.seed_for(f"{stage}: net"), run.device):
         key = "" if run.checkpoints is None else fingerprint(net, {"rows": rows, "valid": valid}, _told(recipe, run, stage, augment))
         with seeded(0, run.device):  # it measures, and what that draws is nobody's
-            stepper = Stepper(net, rows, recipe, device, optimizers, augment)
+            stepper = Stepper(net, rows, recipe, device, optimizers, augment, own)
         check = Check(
             net,
             valid,
@@ -111,6 +113,7 @@ def train(
             balance=recipe.balance,
             smoothing=recipe.smoothing,
             at_once=stepper.at_once,
+            own=own,
         )
         batches = stepper.batches(rows, run.seed_for(f"{stage}: batches"))
         average = average_of(net, training, optimizers)

@@ -8,6 +8,7 @@ from torch import Tensor, stack
 
 from fermion.columns.output import Output, Probability
 from fermion.research.heads import head_of
+from fermion.research.own_loss import OwnLoss
 
 Tensors = dict[str, Tensor]
 
@@ -20,6 +21,7 @@ def total_loss(
     smoothing: float = 0.0,
     *,
     focal: float = 0.0,
+    own: Mapping[str, OwnLoss] | None = None,
     shares: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Sum over the outputs of the mean over the labelled rows of w_i l_i.
@@ -29,6 +31,7 @@ def total_loss(
     "Focal loss for dense object detection").
 
     Args:
+        own: by target, what takes the place of its head's loss.
         shares: by target, which share of the labelled rows of a batch these are, where they are only some of it: the losses of the
             parts then add up to that of the whole.
     """
@@ -38,6 +41,8 @@ def total_loss(
         if y.ndim > 1 and y.ndim == value.ndim - 1 and y.shape[1] > value.shape[1]:
             y = y[:, : value.shape[1]]  # a label per step, of a batch that is cut to its longest row
         each, there = head_of(output).loss(value, y, smoothing)
+        if own and output.target in own:
+            each = own[output.target](value, y, there)
         if focal and isinstance(output, Probability):
             p_B = value.softmax(1).gather(1, y.clamp(min=0).unsqueeze(1)).squeeze(1)
             each = each * (1 - p_B).clamp(min=0) ** focal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fermion.research.augment import Augmenting, Labels
 from fermion.research.batches import Batches, Lengths, Tensors, balanced_chances, gathered, row_weights, tensors
 from fermion.research.losses import total_loss
 from fermion.research.model import Encoded
+from fermion.research.own_loss import OwnLoss
 from fermion.research.precision import Precision
 from fermion.research.recipe import Recipe
 
@@ -31,6 +32,7 @@ class Stepper:
     Args:
         optimizers: hold the weights of the net.
         augment: what the rows go through before the net reads them.
+        own: losses of the project's own, by target.
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class Stepper:
         device: torch.device,
         optimizers: Sequence[torch.optim.Optimizer],
         augment: Augmenting | None = None,
+        own: Mapping[str, OwnLoss] | None = None,
     ) -> None:
         self.net, self.outputs, self.recipe, self.device = net, rows.outputs, recipe, device
-        self.optimizers, self.augment = optimizers, augment
+        self.optimizers, self.augment, self.own = optimizers, augment, own
         self.data, self.targets = tensors(rows, device)
         self.lengths = Lengths.of(rows.schema, rows.arrays)
         self.weights = row_weights(rows, recipe.balance, device)
@@ -107,7 +110,7 @@ class Stepper:
                 batch, labels = self.augment(batch, labels)
             raw = self.net(batch)
         each = [  # one truth, or several that were mixed
-            total_loss(self.outputs, raw, part.targets, part.weights, self.recipe.smoothing, focal=self.focal, shares=shares)
+            total_loss(self.outputs, raw, part.targets, part.weights, self.recipe.smoothing, focal=self.focal, own=self.own, shares=shares)
             for part in labels
         ]
         return each[0] if len(each) == 1 else torch.stack(each).sum()

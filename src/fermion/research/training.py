@@ -28,6 +28,8 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         swa: averages the weights of this last share of the training, at a constant learning rate; 0 does not.
         sampling: balanced draws every class of the first target that has classes equally often, with replacement.
         focal: exponent by which rows that are answered well already count less, (1 - p)^focal; 0 counts all alike.
+        loss: a function of your own in place of the loss of the model's target, as `my_module:loss`, or by target where there are several:
+            (raw, truth) -> the loss of each row (`docs/models.md`).
         bucket: makes batches of rows of similar length, for columns of varying length.
         checkpoint: how often `fermion run` saves the state, so that a killed training can go on from there; 0s never does.
 
@@ -46,6 +48,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     swa: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     sampling: Literal["natural", "balanced"] = "natural"
     focal: Annotated[float, Meta(ge=0)] = 0.0
+    loss: str | dict[str, str] = ""
     bucket: bool = False
     checkpoint: Duration = "30s"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from fermion.core.run import Run
 from fermion.research.batches import Lengths, predict_raw, row_weights, tensors
 from fermion.research.losses import total_loss
 from fermion.research.model import Curve, Encoded
+from fermion.research.own_loss import OwnLoss
 from fermion.research.targets import labelled
 
 Points = list[tuple[int, float]]
@@ -25,6 +27,7 @@ class Check:
         looks: how often, at the most.
         patience: looks without a lower loss after which `patience_over`; 0 for never.
         at_once: rows per forward pass.
+        own: losses of the project's own, by target.
     """
 
     def __init__(
@@ -38,9 +41,10 @@ class Check:
         balance: bool = False,
         smoothing: float = 0.0,
         at_once: int = 512,
+        own: Mapping[str, OwnLoss] | None = None,
     ) -> None:
         self.net, self.valid, self.looks, self.patience = net, valid, looks, patience
-        self.smoothing, self.at_once = smoothing, at_once
+        self.smoothing, self.at_once, self.own = smoothing, at_once, own
         self.arrays, self.targets = tensors(valid, device)
         self.lengths = Lengths.of(valid.schema, valid.arrays)
         self.weights = row_weights(valid, balance, device)
@@ -95,7 +99,7 @@ class Check:
 
     def _values(self) -> dict[str, float]:
         raw = predict_raw(self.net, self.arrays, self.at_once, self.lengths)
-        values = {"validation loss": float(total_loss(self.valid.outputs, raw, self.targets, self.weights, self.smoothing))}
+        values = {"validation loss": float(total_loss(self.valid.outputs, raw, self.targets, self.weights, self.smoothing, own=self.own))}
         for output in self.valid.outputs:
             if isinstance(output, Probability):
                 codes = self.targets[output.target]
