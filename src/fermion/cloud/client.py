@@ -221,11 +221,17 @@ def _columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[st
 
 
 def _plain(value: Any, name: str, row: int) -> Any:
-    """A value as JSON carries it: null where missing, base64 for bytes, shape and bytes for a picture.
+    """A value as JSON carries it: null where missing, base64 for bytes, shape and bytes for a picture, base64 for the samples of a clip.
 
     >>> _plain(np.float32(0.5), "x", 0), _plain(float("nan"), "x", 0), _plain(dt.date(2026, 3, 1), "x", 0)
     (0.5, None, '2026-03-01')
+    >>> _plain({"rate": 8000, "samples": np.zeros(1)}, "x", 0), _plain({"times": np.array([0.0]), "values": [None]}, "x", 0)
+    ({'rate': 8000, 'samples': 'AAAAAA=='}, {'times': [0.0], 'values': [None]})
     """
+    if isinstance(value, Mapping):
+        parts: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        samples = {"samples": np.asarray(parts["samples"], dtype="<f4").tobytes()} if isinstance(parts.get("samples"), np.ndarray) else {}
+        return {key: _plain(one, name, row) for key, one in {**parts, **samples}.items()}
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3):
         shape = (*value.shape, 1)[:3]
         return {"shape": shape, "uint8": base64.b64encode(value.tobytes()).decode()}

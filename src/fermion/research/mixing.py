@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from msgspec import Meta, Struct
 
 from fermion.research.augment import Kind, Rows
+from fermion.research.series import put, read
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_EVERYTHING = frozenset({"numbers", "codes", "image"})
+_EVERYTHING = frozenset({"numbers", "codes", "image", "series", "wave"})
 
 
 class Mixup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="mixup"):
     """Means of two rows with the same means of their labels: x = s x_i + (1 - s) x_j, s = max(b, 1 - b), b ~ Beta(alpha, alpha).
 
-    Pictures and numbers are mixed. A number that is missing in one of the two, a category and every other array are those of row i,
-    whose share is the larger. Each row has a partner and a share of its own.
+    Pictures, numbers and series are mixed, series step by step as far as both reach. A number that is missing in one of the two, a
+    category and every other array are those of row i, whose share is the larger. Each row has a partner and a share of its own.
 
     Args:
         alpha: how evenly: at 0.2 most rows stay nearly alone, at 1 all shares are equally likely.
@@ -47,6 +48,11 @@ class Mixup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             made[name] = torch.lerp(x.index_select(0, partner), x, share)
         if "numbers" in made:
             made["numbers"] = torch.where(made["numbers"].isnan(), rows.arrays["numbers"], made["numbers"])
+        for name, about in rows.frame.series.items():
+            x_BTC, mask_BT = read(rows, name, about)
+            mixed_BTC = torch.lerp(x_BTC.index_select(0, partner), x_BTC, share_B[:, None, None])
+            both_BT = mask_BT & mask_BT.index_select(0, partner)
+            made[name] = put(torch.where(mixed_BTC.isnan(), x_BTC, mixed_BTC), x_BTC, both_BT, about)
         return rows.mixed(partner, share_B, made)
 
 

@@ -114,3 +114,14 @@ def test_series_that_polars_read_are_arrays_and_ragged_steps_stay_lists() -> Non
     assert len(values[2]) == 0  # type: ignore[arg-type]
     with pytest.raises(DataError, match="row 0: value must be a series with equally many numbers in every step"):
         Sequence().fit(Table.of(frame).values("odd"))
+
+
+def test_the_real_heartbeats_are_read_by_patient(real_data: Path) -> None:
+    file = real_data / "mitbih_beats/mitbih_beats.npz"
+    if not file.is_file():
+        pytest.skip("no mitbih_beats")
+    table = read(Source(at=str(file), arrays=("X", "y", "rr"), parts=Parts(of="record", train="DS1", test="DS2")), folder=real_data)
+    assert table.frame["split"].value_counts(sort=True).rows() == [("train", 50_977), ("test", 49_667)]
+    values, mask = Sequence().fit(table.values("X")).encode(table.values("X"))
+    assert values.shape == (100_644, 125, 1)
+    assert mask.all()

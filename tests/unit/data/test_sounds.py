@@ -97,3 +97,17 @@ def test_what_cannot_be_heard_is_told_or_set_aside(tmp_path: Path) -> None:
     put(tmp_path / "s/b/x.png", b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DataError, match=r"a folder of pictures or one of sounds, got 1\.wav and x\.png"):
         read("s", folder=tmp_path)
+
+
+def test_the_real_spoken_digits_are_read_by_their_names(real_data: Path, tmp_path: Path) -> None:
+    file = real_data / "fsdd/recordings.zip"
+    if not file.is_file():
+        pytest.skip("no fsdd")
+    table = read(Source(at=str(file), names="{digit}_{speaker}_{number}"), folder=real_data, scratch=tmp_path)
+    assert len(table) == 3_000
+    assert sorted(set(table.values("digit"))) == list("0123456789")  # type: ignore[type-var]
+    assert len(set(table.values("speaker"))) == 6
+    clips = table.take(range(0, 3_000, 100)).values("audio")
+    fitted = Audio().fit(clips)
+    assert fitted.rate == 8_000
+    assert fitted.encode(clips)[1].any(axis=1).all()

@@ -17,6 +17,7 @@ from fermion.columns.sequence import Sequence
 from fermion.core import registry
 from fermion.core.run import Run
 from fermion.research.augment import Frame, Labels, Rows, augmenting
+from fermion.research.mixing import Mixup
 from fermion.research.model import Encoded
 from fermion.research.series import series_of
 from fermion.research.series_augment import Jitter, Scaling, Shift, Slice, Speed, Warp
@@ -191,6 +192,21 @@ def test_background_noise_adds_power_and_leaves_other_series_alone() -> None:
     assert torch.equal(after["ramp.values"].nan_to_num(), before["ramp.values"].nan_to_num())
     noise = (after["wave.wave"] - before["wave.wave"])[before["wave.mask"]]
     np.testing.assert_allclose(noise.std(), series_of(TABLE)["wave.wave"].spread[0], rtol=0.05)
+
+
+def test_mixup_mixes_steps_as_far_as_both_rows_reach() -> None:
+    before = rows()
+    after = Mixup(alpha=1.0).apply(before, draw())
+    share = after.labels[0].weights
+    assert share is not None
+    x, was, mask = after.arrays["ramp.values"], before.arrays["ramp.values"], before.arrays["ramp.mask"]
+    assert torch.equal(after.arrays["ramp.mask"], mask)
+    assert (x[~mask] == 0).all()
+    np.testing.assert_allclose(x[1:, 4, 0], 4.0, rtol=1e-5)  # every ramp is at 4 there, so all means are
+    mixed = (after.arrays["clip.mel"] != before.arrays["clip.mel"]).any(2)
+    assert mixed.any()
+    assert not mixed[~before.arrays["clip.mask"]].any()
+    assert torch.equal(x.isnan(), was.isnan())
 
 
 def test_batches_are_augmented_through_the_loops_own_door() -> None:
