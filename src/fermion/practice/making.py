@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 from numpy.typing import NDArray
 
 import fermion
@@ -27,6 +27,7 @@ from fermion.columns.schema import Schema
 from fermion.core import registry
 from fermion.core.errors import DataError, SpecError, Told
 from fermion.core.run import Run
+from fermion.core.sections import seconds
 from fermion.core.spec import Spec, digest, document
 from fermion.data.checks import Finding, check
 from fermion.data.clean import Cleaned, clean
@@ -57,6 +58,7 @@ from fermion.research.prepare import Prepared, plan_of
 from fermion.research.scoring import answers, task_of
 
 LIBRARIES = ("numpy", "onnxruntime", "polars", "torch", "lightgbm", "scikit-learn", "onnx")
+ROOMY = 30.0  # seconds of a budget from which the default for tables is the blend
 
 
 class Product(Struct, frozen=True, kw_only=True):
@@ -86,10 +88,12 @@ class Product(Struct, frozen=True, kw_only=True):
         return Runtime(schema=self.schema, steps=self.steps, graphs=self.graphs, outputs=self.outputs, decisions=decisions, threads=threads)
 
 
-def default_model(schema: Schema) -> Model:
-    """Trees for tables, a CNN where there is a picture."""
-    pictures = any(named.slot.role == "image" for named in schema.layout.arrays)
-    return registry.find("models", "cnn" if pictures else "trees")()
+def default_model(schema: Schema, budget: float = 0.0) -> Model:
+    """A CNN where there is a picture, else trees; the blend of trees and nets where a budget of half a minute or more leaves time for it."""
+    layout = schema.layout
+    if any(named.slot.role == "image" for named in layout.arrays):
+        return registry.find("models", "cnn")()
+    return registry.find("models", "blend" if budget >= ROOMY and (layout.numbers or layout.codes) else "trees")()
 
 
 def model_of(spec: Spec, schema: Schema) -> Model:
@@ -98,15 +102,18 @@ def model_of(spec: Spec, schema: Schema) -> Model:
     Raises:
         SpecError: a column cannot be treated as it is declared, or folds where rows follow each other in time.
     """
-    model: Model = spec.model if spec.model is not None else default_model(schema)
-    if spec.split.by in ("time", "walk", "blocks") and (isinstance(model, Folded) or (isinstance(model, Blend) and model.folds)):
-        raise SpecError(
-            "a model of folds",
-            rule="fitted on rows that stand beside each other, not after each other: its folds would learn from the future",
-            given=Told(f"split.by: {spec.split.by}"),
-            remedy="Take the model without folds; the newest rows before the test part are its validation part.",
-            where="model",
-        )
+    model: Model = spec.model if spec.model is not None else default_model(schema, seconds(spec.budget) if spec.budget else 0.0)
+    if spec.split.by in ("time", "walk", "blocks"):
+        if isinstance(model, Blend) and model.folds is None:
+            model = structs.replace(model, folds=0)
+        if isinstance(model, Folded) or (isinstance(model, Blend) and model.folds):
+            raise SpecError(
+                "a model of folds",
+                rule="fitted on rows that stand beside each other, not after each other: its folds would learn from the future",
+                given=Told(f"split.by: {spec.split.by}"),
+                remedy="Take the model without folds; the newest rows before the test part are its validation part.",
+                where="model",
+            )
     plan = plan_of(schema, inputs_of(spec.data))
     return model if plan is None else Prepared(model=model, plan=plan)
 

@@ -219,3 +219,29 @@ def test_folds_are_refused_where_rows_follow_each_other() -> None:
         spec = read({"name": "folds", "data": data, "split": {"by": "time", "column": "when"}, "model": model})
         with pytest.raises(SpecError, match="its folds would learn from the future"):
             making.model_of(spec, table().schema)
+
+
+def test_the_default_for_tables_is_a_blend_where_a_budget_leaves_time() -> None:
+    def model(**settings: Any) -> Any:
+        spec = read({"name": "default", "data": {"source": "none.csv", "target": "y"}, **settings})
+        return making.model_of(spec, table().schema)
+
+    assert isinstance(model(), Trees)
+    assert isinstance(model(budget="20s"), Trees)
+    assert model(budget="1m") == Blend()
+    # the folds of a small table would learn from the future
+    assert model(budget="1m", split={"by": "time", "column": "when"}) == Blend(folds=0)
+
+
+def test_the_default_members_have_folds_on_small_tables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(**settings: Any) -> set[str]:
+        train, valid = halves(table(120))
+        fitted = Blend(**settings).fit(train, valid, Run(budget=3.0))
+        return {note.split(":")[0] for note in fitted.notes if "each without one of 5 folds" in note}
+
+    monkeypatch.setattr("fermion.research.blend._default", lambda _: (Baseline(), Linear()))
+    assert told() == {"baseline", "linear"}
+    assert told(folds=0) == set()
+    assert told(members=(Baseline(), Linear())) == set()
+    monkeypatch.setattr("fermion.research.blend.SMALL", 100)
+    assert told() == set()
