@@ -89,7 +89,7 @@ class Product(Struct, frozen=True, kw_only=True):
 
 
 def default_model(schema: Schema, budget: float = 0.0) -> Model:
-    """A CNN where there is a picture, else trees; the blend of trees and nets where a budget of half a minute or more leaves time for it."""
+    """A CNN where there is a picture, else trees; the blend where a budget of half a minute or more leaves time for it."""
     layout = schema.layout
     if any(named.slot.role == "image" for named in layout.arrays):
         return registry.find("models", "cnn")()
