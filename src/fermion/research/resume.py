@@ -100,7 +100,8 @@ def fingerprint(net: nn.Module, parts: Mapping[str, Encoded], told: object) -> s
     found.update(f"{fermion.__version__} {torch.__version__} {net} {told!r}".encode())
     for name, weight in net.state_dict().items():
         found.update(name.encode())
-        found.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        plain = weight.detach().cpu().clone(memory_format=torch.contiguous_format)  # a lone expanded number has no stride otherwise
+        found.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     for name, rows in parts.items():
         found.update(f"{name} {len(rows)}".encode())
         found.update(msgspec.json.encode(rows.outputs))

@@ -16,6 +16,7 @@ from fermion.columns.output import Probability
 from fermion.columns.schema import Schema
 from fermion.core.run import Event, Run
 from fermion.research.model import Encoded
+from fermion.research.resume import fingerprint
 from fermion.research.tabular import Mlp
 from fermion.research.training import Training
 from fermion.research.vision import Cnn
@@ -143,3 +144,10 @@ def test_stopped_by_hand_and_run_again(tmp_path: Path) -> None:
     assert "stopped" in model.fit(train, valid, run).notes[-1]
     again = model.fit(train, valid, Run(checkpoints=tmp_path))
     np.testing.assert_array_equal(whole.run(valid.arrays)[KIND.array], again.run(valid.arrays)[KIND.array])
+
+
+def test_a_lone_number_without_a_stride_has_a_fingerprint() -> None:
+    net = torch.nn.BatchNorm1d(2)
+    net.register_buffer("count", torch.tensor(3).expand(1))
+    assert fingerprint(net, {"rows": table()}, None) == fingerprint(net, {"rows": table()}, None)
+    assert fingerprint(net, {"rows": table()}, None) != fingerprint(net, {"rows": table()}, "other")
