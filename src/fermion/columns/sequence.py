@@ -189,7 +189,8 @@ def read_steps(value: Any, values: Values, row: int) -> NDArray[np.float64]:
 def _listed(value: Iterable[Any], values: Values, row: int) -> NDArray[np.float64]:
     """A list of numbers, of lists of numbers, or of either with gaps."""
     steps = list(value)
-    nested = [step for step in steps if isinstance(step, list | tuple | np.ndarray)]
+    deep = any(issubclass(kind, list | tuple | np.ndarray) for kind in set(map(type, steps)))
+    nested = [step for step in steps if isinstance(step, list | tuple | np.ndarray)] if deep else []
     flat: Iterable[Any] = itertools.chain.from_iterable(nested) if nested else steps  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     kinds = set(map(type, flat))
     if bool in kinds or not all(kind is type(None) or issubclass(kind, _NUMBERS) for kind in kinds):

@@ -14,7 +14,7 @@ from fermion.columns.column import Batch
 from fermion.columns.expect import broken, said
 from fermion.columns.repair import asked
 from fermion.columns.schema import Schema
-from fermion.core.errors import UsageError, did_you_mean
+from fermion.core.errors import Told, UsageError, did_you_mean
 from fermion.data import sources
 from fermion.data.table import Table
 
@@ -66,9 +66,13 @@ def write_table(frame: Any, target: Path) -> None:
     """Write a Polars frame whole or not at all, in the format of the suffix.
 
     Raises:
-        UsageError: the suffix is unknown.
+        UsageError: the suffix is unknown, or the frame holds series and the file is a csv.
     """
     check_suffix(target)
+    nested = next((name for name, kind in frame.schema.items() if kind.is_nested()), None)
+    if target.suffix == ".csv" and nested is not None:
+        given, remedy = Told(f"the column `{nested}` of {frame.schema[nested]}"), "Write a .parquet or .jsonl file."
+        raise UsageError(f"a table for {target.name}", rule="one of plain values, as a csv holds them", given=given, remedy=remedy)
     with replacing(target) as scratch:
         if target.suffix == ".parquet":
             frame.write_parquet(scratch)
