@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +24,7 @@ from fermion.core import declared, registry, sections, words
 from fermion.core.typed import beside, info, part_class
 from fermion.data.checks import KINDS
 from fermion.data.samples import SAMPLES
-from fermion.measure.metrics import METRICS, for_task
+from fermion.measure.metrics import METRICS, Task, for_task
 
 FOLDER = Path(__file__).parent
 PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -70,6 +70,7 @@ def generated() -> dict[str, str]:
         "sections": _sections,
         "models": lambda: _parts("models"),
         "columns": lambda: _parts("columns"),
+        "targets": lambda: _parts("targets"),
         "augments": lambda: _parts("augments"),
         "encoders": lambda: _parts("encoders", "####"),
         "combiners": lambda: _parts("combiners", "####"),
@@ -138,7 +139,10 @@ def _fields(cls: type[Struct]) -> str:
     told = _arguments(cls)
     inline = beside(cls)
     rows: list[str] = []
+    learned = str(info(cls).tag) in registry.names("targets")  # whose settings have descriptions, and what they learn none
     for field in info(cls).fields:
+        if learned and not words.description(field.type):
+            continue
         name = "type" if inline and field.name == inline[0] else field.encode_name
         meaning = (
             words.description(field.type)
@@ -193,7 +197,7 @@ def _arguments(cls: type[Struct]) -> dict[str, str]:
 
 
 def _metrics() -> str:
-    tasks = {task: [metric.name for metric in for_task(task)] for task in ("binary", "multiclass", "regression")}
+    tasks = {task: [metric.name for metric in for_task(task)] for task in get_args(Task)}
     rows = []
     for name, metric in METRICS.items():
         having = [f"**{task}**" if names[0] == name else task for task, names in tasks.items() if name in names]

@@ -11,7 +11,8 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays, Values
-from fermion.columns.output import Output, Probability, name_of
+from fermion.columns.labels import LIKELY
+from fermion.columns.output import Argmax, Labels, Output, Probability, Value, name_of
 from fermion.columns.private import read, within
 from fermion.columns.repair import meant
 from fermion.columns.schema import Field, Schema, missing_rows
@@ -24,7 +25,8 @@ NAME = "profile.json"
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sketches by name: inputs on the training part, outputs on validation. Their counts add up over workers.
 
-    An output with classes has one sketch of the most probable class, `target`, and one of its probability, `target.confidence`.
+    An output with classes has one sketch of the most probable class, `target`, and one of its probability, `target.confidence`;
+    one with several labels has one of how many there are.
     Of a text there are two: how many tokens it has, and `column.rare`, the share of them that its tokeniser has no piece for.
     What private inputs looked like is told without their values: counts between rounded numbers, or of levels by their codes.
     """
@@ -49,8 +51,13 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 names = np.array([name_of(label) for label in output.classes])
                 answered[output.target] = CategorySketch.fit(names[array.argmax(axis=1)].tolist())
                 answered[f"{output.target}.confidence"] = NumberSketch.fit(array.max(axis=1).astype(np.float64))
-            else:
+            elif isinstance(output, Value):
                 answered[output.target] = NumberSketch.fit(output.restore(array))
+            elif isinstance(output, Labels):
+                answered[output.target] = NumberSketch.fit((array >= LIKELY).sum(1).astype(np.float64))
+            else:
+                said = output.decode({output.array: array}, Argmax())["prediction"]
+                answered[output.target] = NumberSketch.fit(np.asarray(said, np.float64))
         return cls(inputs=inputs, outputs=answered)
 
 

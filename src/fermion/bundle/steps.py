@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays
-from fermion.columns.output import Decision, Output, Probability, Threshold
+from fermion.columns.output import Decision, Labels, Output, Probability, Threshold, Thresholds
 from fermion.columns.schema import Schema
 from fermion.core.errors import BundleError, Told
 
@@ -210,9 +210,10 @@ def check_parts(schema: Schema, steps: Iterable[Step], outputs: Sequence[Output]
     if not schema.layout.names:
         raise BundleError("the columns", rule="fitted, with at least one slot", given=list(schema.names), remedy=_ALTERED)
     check_order(steps, schema.layout.names, [output.array for output in outputs])
-    classes = {output.target: len(output.classes) for output in outputs if isinstance(output, Probability)}
+    classes = {output.target: len(output.classes) for output in outputs if isinstance(output, Probability | Labels)}
+    several = {output.target for output in outputs if isinstance(output, Labels)}
     for output in outputs:
-        if isinstance(output, Probability) and len(set(map(repr, output.classes))) != max(len(output.classes), 1):
+        if isinstance(output, Probability | Labels) and len(set(map(repr, output.classes))) != max(len(output.classes), 1):
             raise BundleError(
                 f"the classes of `{output.target}`", rule="at least one, each named once", given=list(output.classes), remedy=_ALTERED
             )
@@ -220,6 +221,12 @@ def check_parts(schema: Schema, steps: Iterable[Step], outputs: Sequence[Output]
         if target not in classes:
             rule = f"about a target with classes: {', '.join(classes) or 'there is none'}"
             raise BundleError("a decision", rule=rule, given=target, remedy=_ALTERED, where="manifest.json")
+        if isinstance(decision, Thresholds) != (target in several) or (
+            isinstance(decision, Thresholds) and len(decision.at) != classes[target]
+        ):
+            given = Told(f"`{decision.__struct_config__.tag}`")
+            rule = f"one threshold for each of {classes[target]} labels" if target in several else "about one class"
+            raise BundleError(f"the decision about `{target}`", rule=rule, given=given, remedy=_ALTERED)
         if isinstance(decision, Threshold) and not 0 <= decision.code < classes[target]:
             given = Told(f"class {decision.code} of {classes[target]}")
             raise BundleError(f"the decision about `{target}`", rule="about one of its classes", given=given, remedy=_ALTERED)

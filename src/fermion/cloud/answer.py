@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, defstruct
 
 from fermion.columns.column import Arrays
-from fermion.columns.output import Argmax, Decision, Output, Probability, name_of
+from fermion.columns.output import Decision, Output, Probability, Value, keys_of, name_of, usual
 
 Make = Callable[..., Any]
 
@@ -19,8 +19,9 @@ Make = Callable[..., Any]
 class Answers:
     """Turns output arrays into rows `{"prediction", "probabilities", "id"}` and rows into JSON.
 
-    `prediction` and `probabilities` are what `Runtime.decode` gives: plain for one target, objects by target for several. `id` is
-    unique per row: a random prefix of the process and a count, so that a later message can say how the row really turned out.
+    `prediction`, `probabilities` and what other kinds of outputs say (`quantiles`, `survival`, ...) are what `Runtime.decode` gives: plain
+    for one target, objects by target for several. `id` is unique per row: a random prefix of the process and a count, so that a later
+    message can say how the row really turned out.
 
     Args:
         outputs: of the model, in order.
@@ -30,13 +31,13 @@ class Answers:
 
     def __init__(self, outputs: Sequence[Output], decisions: Mapping[str, Decision], bundle: str) -> None:
         self._outputs = outputs
-        self._decisions = {output.target: decisions.get(output.target, Argmax()) for output in outputs}
+        self._decisions = {output.target: decisions.get(output.target, usual(output)) for output in outputs}
         self._several = len(outputs) > 1
         classed = [output for output in outputs if isinstance(output, Probability)]
         self._probabilities = {output.target: _object([name_of(label) for label in output.classes]) for output in classed}
-        self._by_target = _object([output.target for output in outputs])
-        self._by_classed = _object([output.target for output in classed])
-        self.keys = ("prediction", "probabilities", "id") if classed else ("prediction", "id")
+        self.keys = (*keys_of(outputs), "id")
+        having = {key: [output.target for output in outputs if key in output.answers] for key in self.keys}
+        self._together = {key: _object(targets) for key, targets in having.items()}
         self._row: Make = defstruct("Row", [(key, Any) for key in self.keys], gc=False)
         self._prefix, self._count = os.urandom(6).hex(), itertools.count(1)
         self._encode = msgspec.json.Encoder().encode
@@ -45,22 +46,21 @@ class Answers:
     def rows(self, arrays: Arrays) -> list[Struct]:
         """Output arrays of N rows -> N rows with fresh ids."""
         ids = map(f"{self._prefix}-%x".__mod__, self._count)
-        predictions: list[Iterable[Any]] = []
-        probabilities: list[Iterable[Any]] = []
+        found: dict[str, list[Iterable[Any]]] = {key: [] for key in self.keys[:-1]}
         for output in self._outputs:
             if isinstance(output, Probability):
                 p_NK = arrays[output.array]
                 codes = self._decisions[output.target].decide(p_NK).tolist()
-                predictions.append(map(output.classes.__getitem__, codes))
-                probabilities.append(itertools.starmap(self._probabilities[output.target], p_NK.tolist()))
+                found["prediction"].append(map(output.classes.__getitem__, codes))
+                found["probabilities"].append(itertools.starmap(self._probabilities[output.target], p_NK.tolist()))
+            elif isinstance(output, Value):
+                found["prediction"].append(output.restore(arrays[output.array]).tolist())
             else:
-                predictions.append(output.restore(arrays[output.array]).tolist())
+                for key, values in output.decode(arrays, self._decisions[output.target]).items():
+                    found[key].append(values)
         if not self._several:
-            return list(map(self._row, *predictions, *probabilities, ids))
-        columns = [map(self._by_target, *predictions)]
-        if probabilities:
-            columns.append(map(self._by_classed, *probabilities))
-        return list(map(self._row, *columns, ids))
+            return list(map(self._row, *(columns[0] for columns in found.values()), ids))
+        return list(map(self._row, *(map(self._together[key], *columns) for key, columns in found.items()), ids))
 
     def encode(self, rows: Sequence[Struct], columnar: bool) -> bytes:
         """Rows -> the body of an answer, as rows or as columns."""

@@ -7,12 +7,11 @@ from typing import Any
 import msgspec
 
 from fermion.columns.expect import said
-from fermion.columns.output import Output, Probability, name_of
+from fermion.columns.output import Labels, Output, Probability, Quantiles, Survival, keys_of
 from fermion.columns.request import Requests
 from fermion.columns.schema import Field
 
 PARTS = "#/components/schemas/"
-FLOAT: dict[str, Any] = {"type": ["number", "null"]}
 
 
 def schema_document(requests: Requests, outputs: tuple[Output, ...], *, bundle: str, name: str) -> dict[str, Any]:
@@ -93,9 +92,20 @@ def _input(field: Field) -> dict[str, Any]:
 
 
 def _output(output: Output) -> dict[str, Any]:
-    if isinstance(output, Probability):
-        return {"target": output.target, "type": "probability", "classes": list(output.classes)}
-    return {"target": output.target, "type": "value"}
+    kind = output.__struct_config__.tag
+    more: dict[str, Any] = {}
+    match output:
+        case Probability():
+            more = {"classes": list(output.classes)} | ({"ordered": True} if output.ordered else {})
+        case Labels():
+            more = {"classes": list(output.classes)}
+        case Quantiles():
+            more = {"levels": list(output.levels)}
+        case Survival():
+            more = {"times": list(output.times)}
+        case _:
+            pass
+    return {"target": output.target, "type": kind, **more}
 
 
 def _request_parts(requests: Requests) -> dict[str, Any]:
@@ -106,13 +116,10 @@ def _request_parts(requests: Requests) -> dict[str, Any]:
 
 
 def _answer_parts(outputs: tuple[Output, ...]) -> dict[str, Any]:
-    predictions = {output.target: _prediction(output) for output in outputs}
-    probabilities = {output.target: _probabilities(output) for output in outputs if isinstance(output, Probability)}
-    if len(outputs) == 1:
-        row = {"prediction": next(iter(predictions.values()))}
-        row.update(zip(["probabilities"], probabilities.values(), strict=False))
-    else:
-        row = {"prediction": _closed(predictions)} | ({"probabilities": _closed(probabilities)} if probabilities else {})
+    row: dict[str, Any] = {}
+    for key in keys_of(outputs):
+        parts = {output.target: output.answers[key] for output in outputs if key in output.answers}
+        row[key] = next(iter(parts.values())) if len(outputs) == 1 else _closed(parts)
     row["id"] = {"type": "string", "description": "Unique per row."}
     columns = {key: {"type": "array", "items": part} for key, part in row.items()}
     text = {"type": "string"}
@@ -125,14 +132,6 @@ def _answer_parts(outputs: tuple[Output, ...]) -> dict[str, Any]:
         },
         "Error": _closed({"error": _closed({"code": text, "message": text, "where": text, "remedy": text})}),
     }
-
-
-def _prediction(output: Output) -> dict[str, Any]:
-    return {"enum": list(output.classes)} if isinstance(output, Probability) else FLOAT
-
-
-def _probabilities(output: Probability) -> dict[str, Any]:
-    return _closed({name_of(label): FLOAT for label in output.classes})
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:

@@ -1,24 +1,69 @@
-"""What a head's numbers mean, and how they become an answer."""
+"""What a head's numbers mean, and how they become an answer.
+
+Every kind of output is a frozen struct that knows its target, the array of the graph that holds its numbers, how one row of that array is
+shaped (`tail`), how targets become what a model learns (`fit`, `encode`, `known`), what someone would say who has seen the training labels
+alone (`prior`), and how numbers become an answer (`decode`, whose form `answers` describes). Here are classes and values; the other
+kinds have files of their own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from fermion.columns.classes import (
+    NUMBER,
+    UNLABELLED,
+    Label,
+    codes_by_label,
+    listed,
+    name_of,
+    read_label,
+    some,
+    sorted_classes,
+    unit_weights,
+)
 from fermion.columns.column import Arrays, Batch, Values, is_missing, rejected
+from fermion.columns.count import Count
+from fermion.columns.decision import Argmax, Decision, Median, Threshold, Thresholds
+from fermion.columns.labels import Labels
 from fermion.columns.number import read_numbers
+from fermion.columns.quantiles import Quantiles
+from fermion.columns.survival import Survival
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
 
-Label = str | int | bool
-UNLABELLED = -1  # the code of a missing class; a missing value is NaN
+__all__ = [
+    "UNLABELLED",
+    "Argmax",
+    "Count",
+    "Decision",
+    "Kind",
+    "Label",
+    "Labels",
+    "Median",
+    "Output",
+    "Probability",
+    "Quantiles",
+    "Survival",
+    "Threshold",
+    "Thresholds",
+    "Value",
+    "decode",
+    "infer_output",
+    "keys_of",
+    "name_of",
+    "usual",
+]
 
 
-class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="probability"):
+class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", tag="probability"):
     """The graph's array `array` holds one probability per class, (N, K) float32, in the order of `classes` (sorted, frozen at fit).
+
+    With `ordered` the classes are ranks in the order that was declared: a mistake by two is worse than one by one.
 
     >>> spam = Probability(target="spam").fit([True, False, True])
     >>> spam.classes, spam.encode([True, None]).tolist()
@@ -28,25 +73,21 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     target: str
     array: str = ""
     classes: tuple[Label, ...] = ()
+    ordered: bool = False
 
     def fit(self, values: Values) -> Self:
-        """The sorted classes of the training part. Numbers that are whole are classes as integers.
+        """The sorted classes of the training part, or the declared ones. Numbers that are whole are classes as integers.
 
         Raises:
-            ValueRejected: a value that names no class.
+            ValueRejected: a value that names no class, or none of the declared ones.
             DataError: two classes that JSON cannot tell apart, such as 1 and "1".
         """
-        by_kind: dict[str, set[Label]] = {}  # apart by kind, because True and 1 are equal
-        for row, value in enumerate(_listed(values)):
-            if not is_missing(value):
-                label = _label(value, values, row)
-                by_kind.setdefault(type(label).__name__, set()).add(label)
-        classes = tuple(label for kind in sorted(by_kind) for label in sorted(by_kind[kind]))
-        if len({name_of(label) for label in classes}) < len(classes):
-            rule = "told apart by their names, which are the keys of `probabilities`"
-            remedy = "Make them all text or all numbers."
-            raise DataError(f"the classes of `{self.target}`", rule=rule, given=Told(_some(classes)), remedy=remedy)
-        return type(self)(target=self.target, array=self.array or f"probabilities:{self.target}", classes=classes)
+        labels = [read_label(value, values, row) for row, value in enumerate(listed(values)) if not is_missing(value)]
+        classes = sorted_classes(labels, self.target)
+        if self.ordered:
+            self.encode(values)
+            classes = self.classes
+        return type(self)(target=self.target, array=self.array or f"probabilities:{self.target}", classes=classes, ordered=self.ordered)
 
     def encode(self, values: Values) -> NDArray[np.int64]:
         """Labels -> (N,) int64 positions in `classes`, -1 where missing.
@@ -54,27 +95,50 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         Raises:
             ValueRejected: a label that the training part did not have.
         """
-        codes = {(type(label), label): code for code, label in enumerate(self.classes)}
-        listed = _listed(values)
-        codes_N = np.full(len(listed), UNLABELLED, dtype=np.int64)
-        for row, value in enumerate(listed):
+        codes = codes_by_label(self.classes)
+        given = listed(values)
+        codes_N = np.full(len(given), UNLABELLED, dtype=np.int64)
+        for row, value in enumerate(given):
             if is_missing(value):
                 continue
-            label = _label(value, values, row)
+            label = read_label(value, values, row)
             code = codes.get((type(label), label))
             if code is None:
-                raise rejected(values, row, f"a class of `{self.target}` that the training part has: {_some(self.classes)}")
+                known = "is declared" if self.ordered else "the training part has"
+                raise rejected(values, row, f"a class of `{self.target}` that {known}: {some(self.classes)}")
             codes_N[row] = code
         return codes_N
+
+    @property
+    def task(self) -> Literal["binary", "multiclass", "ordinal"]:
+        """Which metrics it has."""
+        return "ordinal" if self.ordered else "binary" if len(self.classes) <= 2 else "multiclass"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that hold the truth."""
+        return (self.target,)
 
     @property
     def tail(self) -> tuple[int, ...]:
         """The shape of one row of the array: (K,)."""
         return (len(self.classes),)
 
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What an answer holds, as JSON Schemas by key."""
+        names = [name_of(label) for label in self.classes]
+        shares = {"type": "object", "properties": dict.fromkeys(names, NUMBER), "required": names, "additionalProperties": False}
+        return {"prediction": {"enum": list(self.classes)}, "probabilities": shares}
+
     def known(self, y_N: NDArray[Any]) -> NDArray[np.bool_]:
         """(N,) which encoded targets are there."""
         return y_N != UNLABELLED
+
+    def prior(self, y_N: NDArray[Any], w_N: NDArray[Any] | None = None) -> NDArray[np.float64]:
+        """(K,) the weighted shares of the classes among labelled rows."""
+        shares_K = np.bincount(y_N, weights=unit_weights(w_N, len(y_N)), minlength=len(self.classes))
+        return shares_K / max(float(shares_K.sum()), 1e-12)
 
     def decode(self, arrays: Arrays, decision: Decision) -> Batch:
         """(N, K) probabilities -> `prediction`, as decided, and `probabilities`, one object per row."""
@@ -95,7 +159,7 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
             return len(self.classes) - 1
         names = [name_of(known) for known in self.classes]
         if label not in names:
-            raise SpecError("the class", rule=f"one of {_some(names)}", given=label, remedy=did_you_mean(label, names))
+            raise SpecError("the class", rule=f"one of {some(names)}", given=label, remedy=did_you_mean(label, names))
         return names.index(label)
 
 
@@ -130,13 +194,33 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         return (read_numbers(values) - self.offset) / self.scale
 
     @property
+    def task(self) -> Literal["regression"]:
+        """Which metrics it has."""
+        return "regression"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that hold the truth."""
+        return (self.target,)
+
+    @property
     def tail(self) -> tuple[int, ...]:
         """The shape of one row of the array: one number."""
         return ()
 
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What an answer holds, as JSON Schemas by key."""
+        return {"prediction": NUMBER}
+
     def known(self, y_N: NDArray[Any]) -> NDArray[np.bool_]:
         """(N,) which encoded targets are there."""
         return ~np.isnan(y_N)
+
+    def prior(self, y_N: NDArray[Any], w_N: NDArray[Any] | None = None) -> NDArray[np.float64]:
+        """() the weighted mean of labelled rows."""
+        w_N = unit_weights(w_N, len(y_N))
+        return np.asarray(np.average(y_N, weights=w_N) if w_N.sum() > 0 else 0.0)
 
     def restore(self, v_N: NDArray[Any]) -> NDArray[np.float64]:
         """Standardised values -> values in the target's own unit."""
@@ -147,56 +231,52 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         return {"prediction": self.restore(arrays[self.array]).tolist()}
 
 
-Output = Probability | Value
+Output = Probability | Value | Labels | Quantiles | Count | Survival
 
 
-class Argmax(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="argmax"):
-    """The most probable class; the first of equals."""
+class Kind(Protocol):
+    """What a project file says about a target: a struct that is registered under the group `targets`."""
 
-    def decide(self, p_NK: NDArray[Any]) -> NDArray[np.int64]:
-        """(N, K) probabilities -> (N,) codes."""
-        return p_NK.argmax(axis=1)
-
-
-class Threshold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="threshold"):
-    """Class `code` where its probability is at least `at`, else the most probable of the others.
-
-    >>> Threshold(code=1, at=0.3).decide(np.array([[0.65, 0.35], [0.8, 0.2]])).tolist()
-    [1, 0]
-    """
-
-    code: int
-    at: float
-
-    def decide(self, p_NK: NDArray[Any]) -> NDArray[np.int64]:
-        """(N, K) probabilities -> (N,) codes."""
-        if p_NK.shape[1] == 1:
-            return np.zeros(len(p_NK), dtype=np.int64)
-        others_NK = p_NK.copy()
-        others_NK[:, self.code] = -1.0
-        return np.where(p_NK[:, self.code] >= self.at, self.code, others_NK.argmax(axis=1))
-
-
-Decision = Argmax | Threshold
+    def of(self, target: str) -> Output:
+        """The output, not fitted yet, for this column."""
+        ...
 
 
 def decode(outputs: Sequence[Output], arrays: Arrays, decisions: Mapping[str, Decision]) -> Batch:
-    """Arrays of the model -> the answer: `prediction` and `probabilities`; objects by target where there are several."""
+    """Arrays of the model -> the answer: `prediction` and what else there is to say; objects by target where there are several."""
     answers: dict[str, Batch] = {}
     for output in outputs:
-        answers[output.target] = output.decode(arrays, decisions.get(output.target, Argmax()))
+        answers[output.target] = output.decode(arrays, decisions.get(output.target, usual(output)))
     if len(outputs) == 1:
         return answers[outputs[0].target]
     together: Batch = {}
-    for key in ("prediction", "probabilities"):
+    for key in keys_of(outputs):
         having = {target: answer[key] for target, answer in answers.items() if key in answer}
-        if having:
-            together[key] = [dict(zip(having, row, strict=True)) for row in zip(*having.values(), strict=True)]
+        together[key] = [dict(zip(having, row, strict=True)) for row in zip(*having.values(), strict=True)]
     return together
 
 
+def usual(output: Output) -> Decision:
+    """How an output's answer is decided where nothing else is said: the most probable class, or the middle one of ranks.
+
+    >>> usual(Probability(target="y", ordered=True)), usual(Value(target="y"))
+    (Median(), Argmax())
+    """
+    return Median() if isinstance(output, Probability) and output.ordered else Argmax()
+
+
+def keys_of(outputs: Sequence[Output]) -> tuple[str, ...]:
+    """The keys of an answer: `prediction` first, then what the outputs have to say besides.
+
+    >>> keys_of([Value(target="price"), Probability(target="sold")])
+    ('prediction', 'probabilities')
+    """
+    return tuple(dict.fromkeys(key for output in outputs for key in ("prediction", *output.answers)))
+
+
 def infer_output(target: str, values: Values, *, classes_up_to: int = 20) -> Output:
-    """What a target means: text, truth values and up to 20 distinct whole numbers are classes, other numbers a value.
+    """What a target means: text, truth values and up to 20 distinct whole numbers are classes, other numbers a value, lists
+    of texts several labels.
 
     >>> infer_output("y", ["a", "b"]).target, type(infer_output("y", [0.5, 1.25])).__name__
     ('y', 'Value')
@@ -204,49 +284,24 @@ def infer_output(target: str, values: Values, *, classes_up_to: int = 20) -> Out
     Raises:
         DataError: the values are neither, or there is none.
     """
-    listed = [value for value in _listed(values) if not is_missing(value)]
-    if not listed:
+    known = [value for value in listed(values) if not is_missing(value)]
+    if not known:
         remedy = "Choose another column as data.target."
         raise DataError(f"the target `{target}`", rule="present in some rows", given=Told("no value"), remedy=remedy)
-    if all(isinstance(value, bool | str) for value in listed):
+    if all(isinstance(value, bool | str) for value in known):
         return Probability(target=target)
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in listed):
-        distinct = set(listed)
+    if all(isinstance(value, list | tuple) and all(isinstance(one, str) for one in value) for value in known):
+        return Labels(target=target)
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        distinct = set(known)
         whole = all(float(value).is_integer() for value in distinct)
         return Probability(target=target) if whole and len(distinct) <= classes_up_to else Value(target=target)
-    if all(isinstance(value, bool | str | int) for value in listed):
+    if all(isinstance(value, bool | str | int) for value in known):
         return Probability(target=target)
-    kinds = sorted({type(value).__name__ for value in listed})
+    kinds = sorted({type(value).__name__ for value in known})
     raise DataError(
         f"the target `{target}`",
         rule="text, truth values or numbers",
         given=Told(f"values of type {', '.join(kinds)}"),
         remedy="Choose another column as data.target.",
     )
-
-
-def name_of(label: Label) -> str:
-    """A class as a key in JSON: true, 3, no.
-
-    >>> name_of(True), name_of(3), name_of("no")
-    ('true', '3', 'no')
-    """
-    return str(label).lower() if isinstance(label, bool) else str(label)
-
-
-def _listed(values: Values) -> Sequence[Any]:
-    listed: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
-    return [value.item() if isinstance(value, np.generic) else value for value in listed]
-
-
-def _label(value: object, values: Values, row: int) -> Label:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str | int | bool):
-        return value
-    raise rejected(values, row, "a class: text, a whole number or a truth value")
-
-
-def _some(labels: Sequence[Label]) -> str:
-    shown = ", ".join(name_of(label) for label in labels[:10])
-    return shown + (f" and {len(labels) - 10} more" if len(labels) > 10 else "")

@@ -118,7 +118,9 @@ class Repair(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the file says about one column: its kind with settings, rules that the schema enforces, and how models take it."""
 
-    column: Annotated[Any, part("columns", beside=True, description="An unfitted column; inferred when left out.")] = None
+    column: Annotated[
+        Any, part("meanings", beside=True, description="An unfitted column, or what kind of target it is; inferred when left out.")
+    ] = None
     missing: Annotated[
         Literal["learn", "accept", "refuse"],
         Meta(description="Whether a request may lack the value. `learn`: only if the training part had missing values."),

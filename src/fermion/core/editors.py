@@ -27,14 +27,14 @@ _WITHIN = {
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a project file: all sections, and every registered model, augmentation and column type.
+    """The JSON Schema (draft 2020-12) of a project file: all sections, and every registered model, augmentation, column and target type.
 
     A part that cannot be imported here (its extra is not installed) is known by its name alone.
 
     >>> sorted(json_schema()["required"])
     ['data', 'name']
     """
-    groups = {group: {name: _class(group, name) for name in registry.names(group)} for group in ("models", "columns", *_WITHIN)}
+    groups = {group: {name: _class(group, name) for name in registry.names(group)} for group in ("models", "meanings", *_WITHIN)}
     classes = [cls for parts in groups.values() for cls in parts.values() if cls is not None]
     references, definitions = msgspec.json.schema_components([Spec, Declared, *classes], ref_template="#/$defs/{name}")
     place = {cls: str(ref["$ref"]).rpartition("/")[2] for cls, ref in zip([Spec, Declared, *classes], references, strict=True)}
@@ -46,13 +46,16 @@ def json_schema() -> dict[str, Any]:
     for group, told in _WITHIN.items():
         listed = [_alone(name) if cls is None else {"$ref": f"#/$defs/{place[cls]}"} for name, cls in groups[group].items()]
         definitions[group] = {"description": told, "oneOf": [{"enum": [*groups[group]]}, *listed]}
-    definitions["columns"] = {"oneOf": [{"type": "null"}, {"enum": [*groups["columns"]]}]}
+    definitions["meanings"] = {"oneOf": [{"type": "null"}, {"enum": [*groups["meanings"]]}]}
     rules = {name: rule for name, rule in definitions[place[Declared]]["properties"].items() if name != "column"}
-    kinds = [_alone(name) if cls is None else definitions[place[cls]] for name, cls in groups["columns"].items()]
+    kinds = [_alone(name) if cls is None else definitions[place[cls]] for name, cls in groups["meanings"].items()]
+    for name, kind in zip(groups["meanings"], kinds, strict=True):
+        if name in registry.names("targets"):  # what it learns has no description, and nobody writes it
+            kind["properties"] = {key: one for key, one in kind["properties"].items() if key == "type" or "description" in one}
     definitions[place[Declared]] = {
         "description": definitions[place[Declared]]["description"],
         "oneOf": [
-            {"enum": [*groups["columns"]]},
+            {"enum": [*groups["meanings"]]},
             {"type": "object", "properties": rules, "additionalProperties": False},
             *({**kind, "properties": {**kind["properties"], **rules}} for kind in kinds),
         ],

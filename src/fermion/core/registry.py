@@ -26,6 +26,13 @@ OWN = {
         "sequence": "fermion.columns.sequence:Sequence",
         "audio": "fermion.columns.audio:Audio",
     },
+    "targets": {
+        "count": "fermion.columns.count:Count",
+        "labels": "fermion.columns.labels:Labels",
+        "ordinal": "fermion.columns.ordinal:Ordinal",
+        "quantiles": "fermion.columns.quantiles:Quantiles",
+        "survival": "fermion.columns.survival:Survival",
+    },
     "models": {
         "baseline": "fermion.research.baseline:Baseline",
         "linear": "fermion.research.linear:Linear",
@@ -95,9 +102,14 @@ WITHIN = {
     }
 }
 
+# Two groups that the project file names in one place: a column means something as an input, or as a target.
+TOGETHER = {"meanings": ("columns", "targets")}
+
 # What each group is called in a message.
 _KINDS = {
     "columns": "column type",
+    "meanings": "column type",
+    "targets": "target type",
     "models": "model",
     "augments": "augmentation",
     "encoders": "encoder",
@@ -112,7 +124,7 @@ def names(group: str) -> tuple[str, ...]:
     >>> "number" in names("columns")
     True
     """
-    return tuple(sorted(_parts(group)))
+    return tuple(sorted(name for one in TOGETHER.get(group, (group,)) for name in _parts(one)))
 
 
 def called(group: str) -> str:
@@ -134,6 +146,7 @@ def find(group: str, name: str, *, where: str = "") -> Any:
     Raises:
         SpecError: there is none, or it cannot be imported.
     """
+    group = next((one for one in TOGETHER.get(group, (group,)) if name in _parts(one)), group)
     own = OWN.get(group, {}).get(name) or WITHIN.get(group, {}).get(name)
     part = Part(target=own) if own else _parts(group).get(name)
     kind = _KINDS.get(group, group)

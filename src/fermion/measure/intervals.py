@@ -15,7 +15,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.core.errors import DataError, Told
-from fermion.measure.metrics import Metric
+from fermion.measure.answered import Answered
+from fermion.measure.metric import Metric
 from fermion.measure.scored import Scored
 from fermion.measure.tally import Basis, Tally
 
@@ -30,7 +31,7 @@ class Interval(Struct, frozen=True):
     high: float
 
 
-def bootstrap(metric: Metric, scored: Scored, *, draws: int = 1000, seed: int, groups: NDArray[Any] | None = None) -> Interval:
+def bootstrap(metric: Metric, scored: Scored | Answered, *, draws: int = 1000, seed: int, groups: NDArray[Any] | None = None) -> Interval:
     """The metric with its 95 % percentile bootstrap interval.
 
     Args:
@@ -47,7 +48,7 @@ def bootstrap(metric: Metric, scored: Scored, *, draws: int = 1000, seed: int, g
 
 
 def intervals(
-    metrics: Sequence[Metric], scored: Scored, *, draws: int = 1000, seed: int, groups: NDArray[Any] | None = None
+    metrics: Sequence[Metric], scored: Scored | Answered, *, draws: int = 1000, seed: int, groups: NDArray[Any] | None = None
 ) -> dict[str, Interval]:
     """Every metric with its interval, over the same draws: what they share is computed once.
 

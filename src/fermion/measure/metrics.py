@@ -13,60 +13,15 @@ over the classes for which they are defined; for balanced accuracy over the clas
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
 import numpy as np
-from msgspec import Struct
 
-from fermion.core.errors import Told, UsageError, did_you_mean
+from fermion.core.errors import UsageError, did_you_mean
+from fermion.measure import count_metrics, label_metrics, quantile_metrics, rank_metrics, survival_metrics
+from fermion.measure.metric import INFINITE, Metric, Task
 from fermion.measure.scored import Floats, Scored
-from fermion.measure.tally import Basis, Tally, mean_of_defined, ratio
+from fermion.measure.tally import Tally, mean_of_defined, ratio
 
-Task = Literal["binary", "multiclass", "regression"]
-
-
-class Metric(Struct, frozen=True, kw_only=True):
-    """A score with a direction and a range.
-
-    `needs` says what of a `Scored` it reads: "decided" class codes, "probabilities", or "values" of a regression.
-    `of` computes it for B sets of weights at once; `score` is the one everyone calls.
-    """
-
-    name: str
-    title: str
-    direction: Literal["max", "min"]
-    low: float
-    high: float
-    needs: Literal["decided", "probabilities", "values"]
-    of: Callable[[Tally], Floats]
-
-    def score(self, scored: Scored) -> float:
-        """The metric over all rows with their weights; NaN where it is undefined.
-
-        >>> METRICS["accuracy"].score(Scored(truth=[0, 1, 1], decided=[0, 1, 0], weights=[1, 1, 2], classes=2))
-        0.5
-
-        Raises:
-            UsageError: `scored` lacks what this metric needs.
-        """
-        self.check(scored)
-        if len(scored) == 0:
-            return float("nan")
-        w_1N = (np.ones(len(scored)) if scored.weights is None else scored.weights)[None]
-        with np.errstate(over="ignore", invalid="ignore"):
-            return float(self.of(Tally(Basis(scored), w_1N))[0])
-
-    def check(self, scored: Scored) -> None:
-        """Whether this metric means something for what is scored.
-
-        Raises:
-            UsageError: it does not.
-        """
-        have = "values" if scored.classes == 0 else "probabilities" if scored.probabilities is not None else "decided"
-        if have != self.needs and (have, self.needs) != ("probabilities", "decided"):
-            rule = {"values": "used for a regression", "decided": "used for a classification", "probabilities": "given probabilities"}
-            raise UsageError(f"the metric `{self.name}`", rule=rule[self.needs], given=Told(f"only {have}"))
+__all__ = ["METRICS", "Metric", "Task", "confusion", "for_task", "metric"]
 
 
 def _precision(tally: Tally) -> Floats:
@@ -107,7 +62,6 @@ def _r2(tally: Tally) -> Floats:
     return np.where(tally.rows < 2, np.nan, np.where(spread == 0, constant, 1 - ratio(residual, spread, otherwise=0)))
 
 
-_INFINITE = float("inf")
 _ALL = (
     Metric(name="accuracy", title="Accuracy", direction="max", low=0, high=1, needs="decided", of=lambda t: t.mean(t.basis.correct)),
     Metric(name="balanced_accuracy", title="Balanced accuracy", direction="max", low=0, high=1, needs="decided", of=_balanced_accuracy),
@@ -123,7 +77,7 @@ _ALL = (
         title="Log loss",
         direction="min",
         low=0,
-        high=_INFINITE,
+        high=INFINITE,
         needs="probabilities",
         of=lambda t: t.mean(t.basis.log_loss),
     ),
@@ -133,7 +87,7 @@ _ALL = (
         title="Mean absolute error",
         direction="min",
         low=0,
-        high=_INFINITE,
+        high=INFINITE,
         needs="values",
         of=lambda t: t.mean(abs(t.basis.error)),
     ),
@@ -142,18 +96,29 @@ _ALL = (
         title="Root mean squared error",
         direction="min",
         low=0,
-        high=_INFINITE,
+        high=INFINITE,
         needs="values",
         of=lambda t: np.sqrt(t.mean(t.basis.error**2)),
     ),
-    Metric(name="r2", title="R²", direction="max", low=-_INFINITE, high=1, needs="values", of=_r2),
+    Metric(name="r2", title="R²", direction="max", low=-INFINITE, high=1, needs="values", of=_r2),
 )
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+_MORE = (*rank_metrics.ALL, *label_metrics.ALL, *quantile_metrics.ALL, *count_metrics.ALL, *survival_metrics.ALL)
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_ALL, *_MORE)}
 
 _RANKED = ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "balanced_accuracy", "precision", "recall", "f1")
 _DECIDED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier")
-_TASKS: dict[Task, tuple[str, ...]] = {"binary": _RANKED, "multiclass": _DECIDED, "regression": ("rmse", "mae", "r2")}
+_TASKS: dict[Task, tuple[str, ...]] = {
+    "binary": _RANKED,
+    "multiclass": _DECIDED,
+    "regression": ("rmse", "mae", "r2"),
+    "ordinal": ("quadratic_kappa", "rank_mae", "accuracy", "balanced_accuracy", "f1", "log_loss"),
+    "multilabel": ("macro_f1", "micro_f1", "mean_average_precision", "hamming_loss", "exact_match"),
+    "quantiles": ("pinball", "coverage", "interval_width"),
+    "count": ("poisson_deviance", "mae", "rmse"),
+    "survival": ("concordance", "integrated_brier"),
+}
 
 
 def metric(name: str) -> Metric:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
@@ -59,6 +59,11 @@ class Scored(Struct, frozen=True, kw_only=True, eq=False):
             if len(w_N) and w_N.min() < 0:
                 raise DataError("`weights`", rule="not negative", given=float(w_N.min()))
             force_setattr(self, "weights", w_N)
+
+    @property
+    def kind(self) -> Literal["values", "probabilities", "decided"]:
+        """What a metric can read of it."""
+        return "values" if self.classes == 0 else "decided" if self.probabilities is None else "probabilities"
 
     def __len__(self) -> int:
         return len(self.truth)

@@ -8,19 +8,43 @@ Shape suffixes: N rows, B draws, K classes, S steps of a ranking.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fermion.measure.answered import Answered
 from fermion.measure.scored import Codes, Floats, Scored
+
+Made = TypeVar("Made")
 
 
 class Basis:
     """What many draws over the same rows have in common."""
 
-    def __init__(self, scored: Scored) -> None:
-        self.scored = scored
+    def __init__(self, given: Scored | Answered) -> None:
+        self.given = given
+        self._terms: dict[str, Any] = {}
+
+    @property
+    def scored(self) -> Scored:
+        """Classes or numbers."""
+        assert isinstance(self.given, Scored)
+        return self.given
+
+    @property
+    def answered(self) -> Answered:
+        """What is more than a class or a number."""
+        assert isinstance(self.given, Answered)
+        return self.given
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """What a metric needs of all rows whatever the draw, made when it is first asked for."""
+        if name not in self._terms:
+            self._terms[name] = make()
+        return self._terms[name]
 
     @cached_property
     def correct(self) -> Floats:

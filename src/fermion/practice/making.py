@@ -22,7 +22,7 @@ from fermion.bundle.runtime import Runtime
 from fermion.bundle.steps import Step
 from fermion.columns import assets as held
 from fermion.columns.column import Arrays
-from fermion.columns.output import Decision, Output, Probability
+from fermion.columns.output import Decision, Labels, Output, Probability, name_of
 from fermion.columns.schema import Schema
 from fermion.core import registry
 from fermion.core.errors import DataError, SpecError, Told
@@ -70,7 +70,7 @@ class Product(Struct, frozen=True, kw_only=True):
     graphs: dict[str, bytes]
     profile: Profile
     golden: Golden
-    baseline: dict[str, list[float]]  # by output array: class shares, or the mean
+    baseline: dict[str, list[Any]]  # by output array, what its `prior` says: class shares, the mean, ...
     curves: tuple[Curve, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict[str, str])
@@ -125,8 +125,11 @@ def divide(table: Table, spec: Spec, run: Run) -> Marks:
         DataError: a part would be empty, or the column to split by is not there.
     """
     targets = targets_of(spec.data)
-    classes = [target for target in targets if isinstance(output_of(target, table, spec.data), Probability)]
+    kinds = {target: output_of(target, table, spec.data) for target in targets}
+    classes = [target for target, output in kinds.items() if isinstance(output, Probability)]
     truth: Any = table.values(targets[0]) if len(targets) == 1 else {target: table.values(target) for target in classes} or None
+    if len(targets) == 1 and isinstance(output := kinds[targets[0]], Labels):
+        classes, truth = targets, [list(map(name_of, labels or ())) for labels in output.rows(truth)]
     try:
         marks = split(table, spec.split, target=truth, task_is_classification=bool(classes), rng=run.rng("split"))
     except DataError as bad:
@@ -170,7 +173,7 @@ def look(table: Table, marks: Marks, spec: Spec, *, training: str = "") -> list[
     kinds = {target: isinstance(output_of(target, table, spec.data), Probability) for target in targets}
     time = time_of(spec, table)
     return check(
-        table.drop([name for name in set_aside(spec, table) if name != time]),
+        _readable(table.drop([name for name in set_aside(spec, table) if name != time]), targets),
         targets=tuple(targets),
         marks=marks,
         classification=kinds,
@@ -182,6 +185,14 @@ def look(table: Table, marks: Marks, spec: Spec, *, training: str = "") -> list[
         private=frozenset(private_of(spec.data)),
         similarity=spec.data.clean.similarity,
     )
+
+
+def _readable(table: Table, targets: list[str]) -> Table:
+    """The table with targets that are lists as texts, so that they can be compared like others."""
+    for name in targets:
+        if name in table.names and table.series(name).dtype.is_nested():
+            table = table.with_column(name, [None if value is None else str(value) for value in table.series(name).to_list()])
+    return table
 
 
 def plan(table: Table, marks: Marks, spec: Spec) -> Learnable:
@@ -344,12 +355,9 @@ def _told(model: Model) -> dict[str, Any]:
     return msgspec.to_builtins(model)
 
 
-def _guess(output: Output, train: Encoded) -> list[float]:
-    """What someone says who has seen the training labels and nothing else: class shares, or the mean (weighted as the fit is)."""
-    y_N = train.targets[output.target]
-    there_N = output.known(y_N)
-    weights_N = np.ones(int(there_N.sum())) if train.weights is None else train.weights[there_N]
-    if isinstance(output, Probability):
-        shares_K = np.bincount(y_N[there_N], weights=weights_N, minlength=len(output.classes))
-        return (shares_K / max(float(shares_K.sum()), 1e-12)).tolist()
-    return [float(np.average(y_N[there_N], weights=weights_N)) if there_N.any() and weights_N.sum() > 0 else 0.0]
+def _guess(output: Output, train: Encoded) -> list[Any]:
+    """What someone says who has seen the training labels and nothing else: class shares, the mean, ... (weighted as the fit is)."""
+    y = train.targets[output.target]
+    there_N = output.known(y)
+    prior = output.prior(y[there_N], None if train.weights is None else train.weights[there_N])
+    return np.atleast_1d(prior).tolist()

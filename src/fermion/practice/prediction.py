@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fermion.bundle.bundle import Bundle, replacing
@@ -20,6 +21,7 @@ from fermion.data.table import Table
 
 SUFFIXES = (".csv", ".parquet", ".jsonl", ".ndjson")
 ROWS = 4096  # per model call
+_ONE = {"probabilities": "probability", "quantiles": "quantile"}  # what one number of several is called
 
 
 def predict_file(bundle: Bundle, source: Path, target: Path | None) -> tuple[int, dict[int, str]]:
@@ -46,7 +48,7 @@ def predict_file(bundle: Bundle, source: Path, target: Path | None) -> tuple[int
         answers["refused"] = [reasons.get(row) for row in range(len(table))]
     frame: Any = Table.of(answers).frame
     if target is None:
-        sys.stdout.write(frame.write_csv())
+        sys.stdout.write(_flat_frame(frame).write_csv())
     else:
         write_table(frame, target)
     return len(table), reasons
@@ -77,9 +79,18 @@ def write_table(frame: Any, target: Path) -> None:
         if target.suffix == ".parquet":
             frame.write_parquet(scratch)
         elif target.suffix == ".csv":
-            frame.write_csv(scratch)
+            _flat_frame(frame).write_csv(scratch)
         else:
             frame.write_ndjson(scratch)
+
+
+def _flat_frame(frame: Any) -> Any:
+    """The same with lists as JSON text, for csv has no lists."""
+    import polars as pl
+
+    nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
+    texts = {name: [None if one is None else msgspec.json.encode(one).decode() for one in frame[name].to_list()] for name in nested}
+    return frame.with_columns(pl.Series(name, values, dtype=pl.String) for name, values in texts.items())
 
 
 def check_suffix(target: Path) -> None:
@@ -112,12 +123,14 @@ def flat(answers: Batch) -> dict[str, list[Any]]:
     {'prediction': [True], 'probability_false': [0.25], 'probability_true': [0.75]}
     """
     columns: dict[str, list[Any]] = {}
-    for row in answers.get("prediction", []):
-        for name, value in row.items() if isinstance(row, dict) else [("", row)]:
-            columns.setdefault(f"{name}.prediction" if name else "prediction", []).append(value)
-    for row in answers.get("probabilities", []):
-        nested = isinstance(next(iter(row.values()), None), dict)
-        for name, shares in row.items() if nested else [("", row)]:
-            for label, share in shares.items():
-                columns.setdefault(f"{name}.probability_{label}" if name else f"probability_{label}", []).append(share)
+    several = any(isinstance(row, dict) for row in answers.get("prediction", [])[:1])
+    for key, rows in answers.items():
+        for row in rows:
+            for target, answer in row.items() if several else [("", row)]:
+                before = f"{target}." if target else ""
+                if isinstance(answer, dict):
+                    for label, number in answer.items():
+                        columns.setdefault(f"{before}{_ONE.get(key, key)}_{label}", []).append(number)
+                else:
+                    columns.setdefault(f"{before}{key}", []).append(answer)
     return columns

@@ -11,11 +11,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from fermion.columns.classes import listed
+from fermion.columns.column import Values
 from fermion.columns.features import name_of as name_of_feature
 from fermion.columns.infer import infer
 from fermion.columns.number import read_numbers
 from fermion.columns.output import Output, Probability, Value, infer_output, name_of
 from fermion.columns.schema import Schema, missing_rows
+from fermion.core import registry
 from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
 from fermion.core.sections import Data, Declared, Weight
 from fermion.core.spec import Spec
@@ -61,7 +64,10 @@ def labelled(table: Table, data: Data, where: str = "") -> Table:
             )
     if len(targets) > 1 and not data.drop_unlabelled:
         return table  # a missing label masks that target's loss and metric
-    missing_N = np.any([missing_rows(values) for values in table.part(slice(None), targets).values()], axis=0)
+    for beside in set(truth_of(data)) - set(table.names):
+        remedy = did_you_mean(beside, table.names)
+        raise DataError("a column that a target reads", rule="in the data", given=beside, remedy=remedy, where=where)
+    missing_N = np.any([missing_rows(values) for values in table.part(slice(None), truth_of(data)).values()], axis=0)
     if not missing_N.any():
         return table
     if not data.drop_unlabelled:
@@ -88,7 +94,13 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
         if name not in table.names:
             raise SpecError("a column of data.ignore", rule="in the data", given=name, remedy=did_you_mean(name, table.names))
     rows = marks.rows(TRAIN)
-    batch = table.part(rows, [name for name in table.names if name not in data.ignore and name not in targets])
+    for name, said in inputs_of(data).items():
+        if said.column is not None and said.column.__struct_config__.tag in registry.names("targets"):
+            kind = said.column.__struct_config__.tag
+            remedy = "Name it as data.target too." if name not in truth_of(data) else f"Leave its type out: `{name}` belongs to a target."
+            raise SpecError(f"the column `{name}` of data.columns", rule="a target, to be of this type", given=kind, remedy=remedy)
+    known = set(truth_of(data))
+    batch = table.part(rows, [name for name in table.names if name not in data.ignore and name not in known])
     outputs: list[Output] = []
     for target in targets:
         try:
@@ -112,7 +124,7 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
 
 def inputs_of(data: Data) -> dict[str, Declared]:
     """What is declared about inputs: targets and ignored columns are none."""
-    gone = {*targets_of(data), *data.ignore}
+    gone = {*truth_of(data), *data.ignore}
     return {name: said for name, said in data.columns.items() if name not in gone}
 
 
@@ -157,7 +169,8 @@ def time_of(spec: Spec, table: Table) -> str | None:
 
 
 def output_of(target: str, table: Table, data: Data) -> Output:
-    """What a target means: as its column is declared (`category` or `flag`: classes, `number`: a value), else as its values say.
+    """What a target means: as its column is declared (`category` or `flag`: classes, `number`: a value, or a kind of target), else as
+    its values say.
 
     Raises:
         SpecError: it is declared as a column that cannot be a target.
@@ -167,17 +180,32 @@ def output_of(target: str, table: Table, data: Data) -> Output:
         coded = table.coded(target)
         return infer_output(target, table.values(target) if coded is None else coded.distinct)
     kind = said.column.__struct_config__.tag
+    if kind in registry.names("targets"):
+        return said.column.of(target)
     if kind in ("category", "flag"):
         return Probability(target=target)
     if kind == "number":
         return Value(target=target)
-    raise SpecError(f"the target `{target}` in data.columns", rule="a category, a flag or a number", given=kind)
+    rule = f"a category, a flag, a number or one of {', '.join(registry.names('targets'))}"
+    raise SpecError(f"the target `{target}` in data.columns", rule=rule, given=kind)
+
+
+def truth_of(data: Data) -> list[str]:
+    """All columns that say how a row turned out: the targets, and what their kinds read besides (whether an event was seen)."""
+    targets = targets_of(data)
+    beside = [name for target in targets if target in data.columns for name in _reads(data.columns[target].column)]
+    return [*dict.fromkeys((*targets, *beside))]
+
+
+def _reads(kind: Any) -> tuple[str, ...]:
+    return kind.of("").reads[1:] if kind is not None and kind.__struct_config__.tag in registry.names("targets") else ()
 
 
 def set_aside(spec: Spec, table: Table) -> list[str]:
     """Columns that are no inputs unless they are declared: ignored ones, what the split goes by, the weight."""
-    weight = _weight(spec.data)
-    named = {*spec.data.ignore, spec.split.column, weight.column if weight else None} - set(spec.data.columns) - set(targets_of(spec.data))
+    weight, targets = _weight(spec.data), set(targets_of(spec.data))
+    named = {*spec.data.ignore, spec.split.column, weight.column if weight else None} - set(spec.data.columns) - targets
+    named |= set(truth_of(spec.data)) - targets
     return [name for name in table.names if name in named]
 
 
@@ -190,7 +218,8 @@ def taught(output: Out, table: Table, rows: NDArray[np.int64] | slice) -> Out:
     coded = table.coded(output.target) if isinstance(output, Probability) else None
     if coded is not None:
         return coded.take(rows).mended(output.fit)
-    return output.fit(table.part(rows, [output.target])[output.target])
+    fitted: Any = output.fit(_truth(output, table, rows))
+    return fitted
 
 
 def codes_of(output: Output, table: Table, rows: NDArray[np.int64] | slice) -> NDArray[Any]:
@@ -199,10 +228,18 @@ def codes_of(output: Output, table: Table, rows: NDArray[np.int64] | slice) -> N
     Raises:
         ValueRejected: a class that the training part did not have, or what cannot be a target, with its place in `rows`.
     """
-    coded = table.coded(output.target)
+    coded = table.coded(output.target) if len(output.reads) == 1 else None
     if coded is not None:
         return coded.take(rows).each(output.encode)
-    return output.encode(table.part(rows, [output.target])[output.target])
+    return output.encode(_truth(output, table, rows))
+
+
+def _truth(output: Output, table: Table, rows: NDArray[np.int64] | slice) -> Values:
+    """The values of the target, or tuples of those of all columns that it reads."""
+    found = table.part(rows, output.reads)
+    if len(output.reads) == 1:
+        return found[output.target]
+    return list(zip(*(listed(found[name]) for name in output.reads), strict=True))
 
 
 def encode(

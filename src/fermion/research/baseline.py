@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from fermion.bundle.steps import Onnx
 from fermion.columns.column import Arrays
-from fermion.columns.output import Output, Probability
+from fermion.columns.output import Output
 from fermion.columns.schema import Schema
 from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
 from fermion.research.model import Encoded, Export, Fitted
 from fermion.research.nodes import Nodes
-from fermion.research.targets import Target, learnable, width
+from fermion.research.targets import EVERY, Target, learnable
 
 
 class Baseline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="baseline"):
     """The weighted shares of the classes, p_k = sum_n w_n [y_n = k] / sum_n w_n, or the weighted mean of a value, for every row.
+
+    Of other targets their own: how often each label is there, quantiles, the mean of a count, Kaplan and Meier's survival.
 
     >>> Baseline()
     Baseline()
@@ -32,7 +34,7 @@ class Baseline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         Raises:
             DataError: no labelled row, one class, or no input column.
         """
-        answers = {output.array: _average(learnable(output, train)) for output in train.outputs}
+        answers = {output.array: _average(learnable(output, train, kinds=EVERY)) for output in train.outputs}
         learned = Constant(schema=train.schema, outputs=train.outputs, answers=answers)
         return Fitted(schema=train.schema, outputs=train.outputs, learned=learned)
 
@@ -65,10 +67,7 @@ class Constant(Struct, frozen=True, kw_only=True):
 
 
 def _average(target: Target) -> NDArray[Any]:
-    if isinstance(target.output, Probability):
-        counts_K = np.bincount(target.y, weights=target.w, minlength=width(target.output))
-        return (counts_K / counts_K.sum()).astype(np.float32)
-    return np.asarray(np.average(target.y, weights=target.w), dtype=np.float32)
+    return np.asarray(target.output.prior(target.y, target.w), np.float32)
 
 
 def _count_rows_by(schema: Schema, nodes: Nodes) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fermion.columns.output import Decision, Output, Probability, Threshold, name_of
+from fermion.columns.labels import LIKELY
+from fermion.columns.output import Decision, Labels, Output, Probability, Threshold, Thresholds, name_of
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
 from fermion.core.sections import Choice
 from fermion.measure.metrics import METRICS, Metric
@@ -26,6 +27,11 @@ def check_choice(choice: Choice, outputs: Sequence[Output]) -> None:
         SpecError: no target has classes, or not that class, or a threshold does not change the metric.
     """
     if choice.type == "argmax":
+        return
+    if any(isinstance(output, Labels) for output in outputs) and choice.of is None:
+        if choice.at == "best" and choice.metric != "f1":
+            rule, remedy = "f1 for a target with several labels", "Leave decide.metric out, or write the threshold as a number."
+            raise SpecError("decide.metric", rule=rule, given=choice.metric, remedy=remedy, where="decide.metric")
         return
     if not any(isinstance(output, Probability) for output in outputs):
         raise SpecError("decide", rule="left out for a target with numbers", given="threshold", remedy="Remove `decide`.", where="decide")
@@ -54,11 +60,13 @@ def decisions(choice: Choice, outputs: Sequence[Output], model: Answering, valid
         DataError: there is no validation part to choose on, or the class does not occur in it.
     """
     check_choice(choice, outputs)
-    having = [output for output in outputs if isinstance(output, Probability) and _has(output, choice.of)]
+    having = [output for output in outputs if isinstance(output, Probability) and not output.ordered and _has(output, choice.of)]
+    several = [output for output in outputs if isinstance(output, Labels) and choice.of is None]
     if choice.type == "argmax":
         return {}
     if choice.at != "best":
-        return {output.target: Threshold(code=output.index(choice.of), at=choice.at) for output in having}
+        found: dict[str, Decision] = {output.target: Threshold(code=output.index(choice.of), at=choice.at) for output in having}
+        return found | {output.target: Thresholds(at=(choice.at,) * len(output.classes)) for output in several}
     if valid is None or not len(valid):
         raise DataError(
             "the validation part",
@@ -67,12 +75,30 @@ def decisions(choice: Choice, outputs: Sequence[Output], model: Answering, valid
             remedy="Give `split.validation` a share, or write the threshold as a number: `decide: {at: 0.5}`.",
         )
     said = answers(model, valid.arrays)
-    return {output.target: _best(output, choice, valid, said[output.array]) for output in having}
+    best: dict[str, Decision] = {output.target: _best(output, choice, valid, said[output.array]) for output in having}
+    return best | {output.target: _best_of_each(output, valid, said[output.array]) for output in several}
+
+
+def _best_of_each(output: Labels, valid: Encoded, said: NDArray[Any]) -> Thresholds:
+    """For each label the threshold with the best F1 on the validation part; 1/2 for one that no row there has."""
+    judged = judge(output, valid, {output.array: said})
+    truth_NK, p_NK, weights = judged.scored.truth, said[judged.at], judged.scored.weights
+    found: list[float] = []
+    for code in range(len(output.classes)):
+        truth_N, p_N2 = (truth_NK[:, code] > 0).astype(np.int64), np.stack([1 - p_NK[:, code], p_NK[:, code]], 1)
+        tried: list[tuple[float, float, float]] = []
+        for at in _candidates(p_NK[:, code], truth_N > 0) if truth_N.any() else []:
+            decided = (p_N2[:, 1] >= at).astype(np.int64)
+            score = METRICS["f1"].score(Scored(truth=truth_N, decided=decided, weights=weights, classes=2))
+            tried.append((-1.0 if np.isnan(score) else score, -abs(at - LIKELY), at))
+        found.append(max(tried)[2] if tried else LIKELY)
+    return Thresholds(at=tuple(found))
 
 
 def _best(output: Probability, choice: Choice, valid: Encoded, said: NDArray[Any]) -> Threshold:
     metric, code = _metric(choice), output.index(choice.of)
     judged = judge(output, valid, {output.array: said})
+    assert isinstance(judged.scored, Scored)
     truth, weights, p_NK = judged.scored.truth, judged.scored.weights, said[judged.at]
     of_class = (truth == code) if weights is None else (truth == code) & (weights > 0)
     if not of_class.any():

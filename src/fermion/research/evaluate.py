@@ -18,10 +18,12 @@ from fermion.core.errors import NotReached, SpecError, Told, did_you_mean
 from fermion.core.run import Run
 from fermion.core.spec import Spec, document
 from fermion.data.table import Table
+from fermion.measure.answered import Answered
 from fermion.measure.page import shown_as
 from fermion.research import figures, own_metrics, slices
 from fermion.research.deciding import check_choice, decisions
 from fermion.research.importance import importances
+from fermion.research.judging import BY
 from fermion.research.mistakes import most_confident
 from fermion.research.model import Curve, Encoded
 from fermion.research.report import Detail, Importance, Report
@@ -56,7 +58,7 @@ def evaluate(
     raw: Table,
     rows: NDArray[np.int64],
     groups: Values | None = None,
-    baseline: Mapping[str, Sequence[float]],
+    baseline: Mapping[str, Sequence[Any]],
     spec: Spec,
     curves: Sequence[Curve] = (),
     notes: Sequence[str] = (),
@@ -74,7 +76,7 @@ def evaluate(
         raw: the rows of `test` as they came.
         rows: (N,) their numbers in the source.
         groups: (N,) the unit that the bootstrap draws, or None where each row is one.
-        baseline: by output array, class shares or the standardised mean of the training part.
+        baseline: by output array, what its `prior` says of the training part: class shares, the standardised mean, ...
         findings: of the checks, as plain values.
         split: how the rows were told apart, as plain values; `sizes` has the rows by part.
 
@@ -185,11 +187,13 @@ def _detail(
         "task": judged.task,
         "primary": judged.metrics[0].name,
         "rows": len(scored) if scored.weights is None else int((scored.weights > 0).sum()),
-        "slice_metric": slices.BY[judged.task],
+        "slice_metric": BY.get(judged.task, ""),
         "slice_whole": whole,
         "slices": worst,
         "mistakes": most_confident(judged, test, raw, rows),
     }
+    if isinstance(scored, Answered):
+        return Detail(**shared, reliability=figures.coverage(scored))
     if not isinstance(output, Probability):
         return Detail(**shared, histogram=figures.errors(scored), scatter=figures.scatter(scored, run.rng("scatter")))
     names = tuple(name_of(label) for label in output.classes)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fermion.columns.output import Probability, name_of
 from fermion.measure import metrics
+from fermion.measure.answered import Answered
 from fermion.measure.curves import Curve, calibration, precision_recall_curve, roc_curve
 from fermion.measure.scored import Floats, Scored
 from fermion.measure.tally import Ranking, areas, ratio
@@ -106,6 +107,18 @@ def scatter(scored: Scored, rng: np.random.Generator) -> Scatter:
     """Truth beside answer of up to 1,000 rows, drawn at random where there are more."""
     rows = np.arange(len(scored)) if len(scored) <= POINTS else np.sort(rng.choice(len(scored), POINTS, replace=False))
     return Scatter(truth=scored.truth[rows].tolist(), answer=scored.decided[rows].tolist())
+
+
+def coverage(scored: Answered) -> Reliability | None:
+    """How often the truth lies at or below each quantile, against how often it should."""
+    if scored.kind != "quantiles" or not len(scored):
+        return None
+    weights = np.ones(len(scored)) if scored.weights is None else scored.weights
+    levels_Q = scored.about["levels"]
+    seen_Q = np.average(scored.truth[:, None] <= scored.said, axis=0, weights=weights)
+    count = np.full(len(levels_Q), float(weights.sum()))
+    error = float(abs(seen_Q - levels_Q).mean())
+    return Reliability(of="a value up to the quantile", said=_rounded(levels_Q), seen=_rounded(seen_Q), count=_rounded(count), error=error)
 
 
 def _areas(scored: Scored, code: int) -> tuple[float | None, float | None]:

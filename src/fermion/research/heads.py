@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
+import torch
 from msgspec import Struct
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fermion.columns.output import UNLABELLED, Output, Probability
+from fermion.columns.output import UNLABELLED, Count, Labels, Output, Probability, Quantiles, Survival, Value
+from fermion.columns.quantiles import middle
+
+UNCERTAINTY = "log variance of the losses"  # among the raw outputs of `blocks.Weighed`: no array is called so, theirs have a colon
+FAST = 10.0  # a few numbers that stand alone move ten times as far as the weights of a layer, which add up
 
 
 class Head(Protocol):
@@ -25,7 +31,11 @@ class Head(Protocol):
 
     @property
     def size(self) -> int:
-        """How many numbers that are: the width of the last layer."""
+        """How many numbers that are."""
+        ...
+
+    def layer(self, features: int) -> nn.Module:
+        """The last layer: (B, D) -> (B, size)."""
         ...
 
     @property
@@ -54,7 +64,10 @@ class Classes(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        return self.classes
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return nn.Linear(features, self.classes)
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         each_B = F.cross_entropy(raw, truth, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="none")
@@ -68,8 +81,14 @@ class Number(Struct, frozen=True):
     """One standardised value v; l = (y - v)²."""
 
     shape: tuple[int, ...] = ()
-    size: int = 1
     tempered: bool = False
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return nn.Linear(features, 1)
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         known_B = ~truth.isnan()
@@ -79,13 +98,278 @@ class Number(Struct, frozen=True):
         return raw
 
 
+class Ranks(Struct, frozen=True):
+    """K ranks by a cumulative link: P(y > k) = sigmoid(s - c_k) with cut points c that rise.
+
+    The raw numbers are (s - c_1, u_2, ..., u_{K-1}) with c_k = c_{k-1} + softplus(u_k), so that the probabilities are never negative;
+    the layer (`Cuts`) has the same cut points for all rows. McCullagh 1980, "Regression models for ordinal data".
+    """
+
+    classes: int
+    tempered: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.classes - 1,)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return Cuts(features, self.classes)
+
+    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        known_B = truth != UNLABELLED
+        log_p_BK = self.answer(raw).clamp(min=1e-12).log()
+        each_B = -log_p_BK.gather(1, truth.clamp(min=0)[:, None])[:, 0]
+        if smoothing:
+            each_B = (1 - smoothing) * each_B - smoothing * log_p_BK.mean(1)
+        return each_B * known_B, known_B
+
+    def answer(self, raw: Tensor) -> Tensor:
+        above = torch.cat([raw[:, :1], raw[:, :1] - F.softplus(raw[:, 1:]).cumsum(1)], 1).sigmoid()
+        edge = torch.zeros_like(above[:, :1])
+        return torch.cat([edge + 1, above], 1) - torch.cat([above, edge], 1)
+
+
+class Cuts(nn.Module):
+    """(B, D) -> (B, K - 1): one score per row and K - 1 cut points that all rows share."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(features, 1)
+        self.steps = nn.Parameter(torch.full((classes - 2,), 0.5 / FAST))
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        score_B1 = self.score(x_BD)
+        return torch.cat([score_B1, (FAST * self.steps).expand(score_B1.shape[0], -1)], 1)
+
+
+class Several(Struct, frozen=True):
+    """K labels, each with a logit of its own; l = the mean over the labels of -y log p - (1 - y) log(1 - p)."""
+
+    classes: int
+    tempered: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.classes,)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return nn.Linear(features, self.classes)
+
+    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        known_B = ~truth.isnan().any(1)
+        y_BK = truth.nan_to_num() * (1 - smoothing) + smoothing / 2
+        return F.binary_cross_entropy_with_logits(raw, y_BK, reduction="none").mean(1) * known_B, known_B
+
+    def answer(self, raw: Tensor) -> Tensor:
+        return raw.sigmoid()
+
+
+class Pinball(Struct, frozen=True):
+    """Q quantiles that never cross: one number for the middle one, and a softplus for each step up and down from it.
+
+    l = (2 / Q) sum_q max(a_q (y - v_q), (a_q - 1) (y - v_q)) with levels a. Koenker and Bassett 1978; the steps as in Gasthaus et al. 2019.
+    Of a target with H steps the numbers are (H, Q) and the loss is the mean over the steps that are known.
+    """
+
+    levels: tuple[float, ...]
+    steps: int = 0  # of a horizon; 0 for a single number
+    tempered: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*((self.steps,) if self.steps else ()), len(self.levels))
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return nn.Linear(features, max(self.steps, 1) * len(self.levels))
+
+    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        y = truth[:, : self.steps] if self.steps else truth
+        there = ~y.isnan()
+        gap = (y.nan_to_num()[..., None] - self.answer(raw)) * there[..., None]
+        level_Q = raw.new_tensor(self.levels)
+        each = 2 * torch.maximum(level_Q * gap, (level_Q - 1) * gap).mean(-1)
+        if not self.steps:
+            return each, there
+        return each.sum(1) / there.sum(1).clamp(min=1), there.any(1)
+
+    def answer(self, raw: Tensor) -> Tensor:
+        at = middle(self.levels)
+        centre = raw[..., at : at + 1]
+        parts = [centre]
+        if at + 1 < len(self.levels):
+            parts.append(centre + F.softplus(raw[..., at + 1 :]).cumsum(-1))
+        for place in range(at - 1, -1, -1):
+            parts.insert(0, parts[0][..., :1] - F.softplus(raw[..., place : place + 1]))
+        return torch.cat(parts, -1)
+
+
+class Rate(Struct, frozen=True):
+    """The logarithm of a count over its mean; l = the unit deviance over 2, y log(y / m) - (y - m), in counts.
+
+    With `dispersed` a second number is log a, and l is the negative log-likelihood of a negative binomial with the variance m + a m².
+    """
+
+    mean: float
+    dispersed: bool = False
+    tempered: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (2,) if self.dispersed else ()
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return nn.Linear(features, 2 if self.dispersed else 1)
+
+    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        known_B, y_B = ~truth.isnan(), truth.nan_to_num() * self.mean
+        m_B = self.answer(raw) * self.mean
+        if self.dispersed:
+            r_B = torch.exp(-raw[:, 1].clamp(-10, 10))  # 1 / a
+            each_B = (r_B + y_B) * torch.log(r_B + m_B) - r_B * torch.log(r_B) - y_B * torch.log(m_B)
+            each_B = each_B + torch.lgamma(r_B) + torch.lgamma(y_B + 1) - torch.lgamma(r_B + y_B)
+        else:
+            each_B = torch.xlogy(y_B, y_B) - y_B * torch.log(m_B) - (y_B - m_B)
+        return each_B * known_B, known_B
+
+    def answer(self, raw: Tensor) -> Tensor:
+        return (raw[:, 0] if self.dispersed else raw).clamp(-20, 20).exp()
+
+
+class Cox(Struct, frozen=True):
+    """log H(t_k) = f(x) + log H_0(t_k); l_i = -f(x_i) + log sum over rows j still at risk at t_i of exp f(x_j), for events i.
+
+    The sum is over the rows of the batch, so that batches should be large. H_0 is Breslow's estimate, set after training (`settle`).
+    Cox 1972; Breslow 1974, "Covariance analysis of censored survival data".
+    """
+
+    times: tuple[float, ...]
+    tempered: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.times),)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return Hazards(features, len(self.times))
+
+    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        time_B, event_B = truth[:, 0], truth[:, 1].nan_to_num() > 0
+        known_B = ~time_B.isnan()
+        late_B, order_B = torch.where(known_B, -time_B, torch.inf).sort(stable=True)  # the latest first, the unknown last
+        f_B = raw[:, 0].masked_fill(~known_B, -1e4)[order_B]
+        last_B = torch.searchsorted(late_B, late_B, right=True) - 1  # rows of one time are at risk together
+        each_B = torch.zeros_like(f_B).index_put((order_B,), f_B.logcumsumexp(0)[last_B] - f_B)
+        event_B = event_B & known_B
+        return each_B * event_B, event_B
+
+    def answer(self, raw: Tensor) -> Tensor:
+        return raw.clamp(max=20).exp()
+
+
+class Hazards(nn.Module):
+    """(B, D) -> (B, T): one score per row, plus the logarithm of a baseline that all rows share and no gradient moves."""
+
+    log_baseline: Tensor  # (T,)
+
+    def __init__(self, features: int, times: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(features, 1, bias=False)
+        self.register_buffer("log_baseline", torch.zeros(times))
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        return self.score(x_BD) + self.log_baseline
+
+    @torch.no_grad()
+    def settle(self, raw_NT: Tensor, truth_N2: Tensor, times: tuple[float, ...]) -> None:
+        """Breslow's baseline: H_0(t) = sum over events i with t_i <= t of 1 / sum over j at risk at t_i of exp f(x_j)."""
+        known_N = ~truth_N2[:, 0].isnan()
+        time_N, event_N = truth_N2[known_N, 0].double(), truth_N2[known_N, 1].double()
+        if not len(time_N):
+            return
+        f_N = (raw_NT[known_N, 0] - self.log_baseline[0]).double()
+        times_U, place_N = time_N.unique(return_inverse=True)
+        at_U = torch.zeros(len(times_U), dtype=torch.float64, device=f_N.device)
+        risk_U = at_U.index_add(0, place_N, f_N.exp()).flip(0).cumsum(0).flip(0)
+        hazard_U = (at_U.index_add(0, place_N, event_N) / risk_U).cumsum(0)
+        place_T = torch.searchsorted(times_U, times_U.new_tensor(times), right=True) - 1
+        found_T = torch.where(place_T >= 0, hazard_U[place_T.clamp(min=0)], hazard_U.new_zeros(()))
+        self.log_baseline.copy_(found_T.clamp(min=1e-8).log())
+
+
+class Intervals(Struct, frozen=True):
+    """One logit of the hazard per interval up to t_1, t_2, ...; H(t_k) = sum over j <= k of -log(1 - h_j).
+
+    l = -sum over intervals survived of log(1 - h_j) - [the event happened in interval k] log h_k; a row that is censored within an
+    interval counts for those before it. Gensheimer and Narasimhan 2019.
+    """
+
+    times: tuple[float, ...]
+    tempered: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.times),)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return nn.Linear(features, len(self.times))
+
+    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        known_B = ~truth[:, 0].isnan()
+        time_B1, event_B1 = truth[:, :1].nan_to_num(), truth[:, 1:].nan_to_num()
+        end_T = raw.new_tensor(self.times)
+        begin_T = torch.cat([end_T.new_zeros(1), end_T[:-1]])
+        survived_BT = torch.where(event_B1 > 0, time_B1 > end_T, time_B1 >= end_T)
+        died_BT = (event_B1 > 0) & (time_B1 > begin_T) & (time_B1 <= end_T)
+        each_B = (F.softplus(raw) * survived_BT + F.softplus(-raw) * died_BT).sum(1)
+        return each_B * known_B, known_B
+
+    def answer(self, raw: Tensor) -> Tensor:
+        return F.softplus(raw).cumsum(1)
+
+
 def head_of(output: Output) -> Head:
     """The head of an output.
 
-    >>> head_of(Probability(target="y", classes=("a", "b", "c"))).size
-    3
+    >>> head_of(Probability(target="y", classes=("a", "b", "c"))).shape
+    (3,)
     """
-    return Classes(len(output.classes)) if isinstance(output, Probability) else Number()
+    match output:
+        case Probability():
+            return Ranks(len(output.classes)) if output.ordered else Classes(len(output.classes))
+        case Value():
+            return Number()
+        case Labels():
+            return Several(len(output.classes))
+        case Quantiles():
+            return Pinball(output.levels)
+        case Count():
+            return Rate(output.mean, output.family == "negative_binomial")
+        case Survival():
+            return Cox(output.times) if output.method == "cox" else Intervals(output.times)
 
 
 def rows_of(raw: Tensor, head: Head) -> Tensor:

@@ -27,7 +27,7 @@ from fermion.core.run import Run
 from fermion.research.augment import Augmenting
 from fermion.research.averaging import average_of, averaged
 from fermion.research.batches import Lengths, Tensors, gathered, predict_raw, row_weights, tensors
-from fermion.research.blocks import Heads
+from fermion.research.blocks import Heads, settle, unsettled
 from fermion.research.finder import MOST, find_share
 from fermion.research.losses import total_loss
 from fermion.research.model import Curve, Encoded
@@ -187,6 +187,8 @@ def train(
                 checkpoints.write(parts)
     check.restore()
     net.eval()
+    if unsettled(net):
+        settle(net, predict_raw(net, stepper.data, stepper.at_once, stepper.lengths), stepper.targets)
     notes = [*progress.notes, *stepper.notes, *stepper.precision.notes]
     if run.stopped:
         notes.append(f"Training was stopped after {progress.done:,} of {recipe.steps:,} steps; the best weights so far were kept.")
@@ -219,7 +221,7 @@ def calibrate(net: nn.Module, heads: Heads, valid: Encoded) -> None:
     raw = predict_raw(net, arrays, lengths=Lengths.of(valid.schema, valid.arrays))
     for position, output in enumerate(heads.outputs):
         target = labelled(output, valid)
-        if not isinstance(output, Probability) or not len(target):
+        if not isinstance(output, Probability) or output.ordered or not len(target):
             continue
         z_NK = raw[output.array].cpu()[torch.from_numpy(target.at)].double()
         classes = z_NK.shape[1]

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fermion.columns.output import Probability, name_of
 from fermion.columns.schema import Schema
 from fermion.data.table import Table
 from fermion.measure.png import png
+from fermion.measure.scored import Scored
+from fermion.research.judging import term_of, told
 from fermion.research.model import Encoded
 from fermion.research.report import Mistake, Plain
 from fermion.research.scoring import Judged, finite
@@ -24,7 +25,8 @@ PIXELS = 192  # per side, in a report
 
 
 def most_confident(judged: Judged, test: Encoded, raw: Table, rows: NDArray[np.int64], most: int = MOST) -> tuple[Mistake, ...]:
-    """Up to 24 rows that were answered wrong, the surest first: by probability of the answer less that of the truth, or by |error|.
+    """Up to 24 rows that were answered wrong, the surest first: by probability of the answer less that of the truth, or by how far the
+    answer is off.
 
     Args:
         judged: what was said about the labelled rows of `test`.
@@ -35,19 +37,17 @@ def most_confident(judged: Judged, test: Encoded, raw: Table, rows: NDArray[np.i
     counts = np.ones(len(scored), np.bool_) if scored.weights is None else scored.weights > 0
     each = np.arange(len(scored))
     p_N = truth_N = None
-    if scored.probabilities is not None:
+    if isinstance(scored, Scored) and scored.probabilities is not None:
         p_N, truth_N = scored.probabilities[each, scored.decided], scored.probabilities[each, scored.truth]
         wrong, surprise_N = (scored.truth != scored.decided) & counts, p_N - truth_N
+    elif (off_N := term_of(scored, judged.task)) is not None:
+        surprise_N, wrong = off_N, (off_N > 0) & counts
     else:
-        surprise_N = abs(scored.decided - scored.truth)
-        wrong = (surprise_N > 0) & counts
+        return ()
     found: list[Mistake] = []
     for n in each[wrong][np.argsort(-surprise_N[wrong], kind="stable")][:most].tolist():
         at = int(judged.at[n])
-        truth, answer = (
-            (name_of(output.classes[int(said)]) if isinstance(output, Probability) else float(said))
-            for said in (scored.truth[n], scored.decided[n])
-        )
+        truth, answer = told(output, scored, n)
         found.append(
             Mistake(
                 row=int(rows[at]),

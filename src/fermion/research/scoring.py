@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from fermion.bundle.manifest import Score
 from fermion.columns.column import Arrays
-from fermion.columns.output import Argmax, Decision, Output, Probability
+from fermion.columns.output import Decision, Output
 from fermion.core.errors import DataError, Told
+from fermion.measure.answered import Answered
 from fermion.measure.intervals import intervals
 from fermion.measure.metrics import Metric, Task, for_task
 from fermion.measure.scored import Scored
+from fermion.research.judging import scored_of
 from fermion.research.model import Encoded
 
 
@@ -28,11 +30,13 @@ class Answering(Protocol):
 
 
 class Judged(Struct, frozen=True, kw_only=True):
-    """What a model said about one output, beside the truth: (n,) positions `at` of the labelled rows and their `scored`."""
+    """What a model said about one output, beside the truth: (n,) positions `at` of the labelled rows, their
+    `scored` and encoded truth `y`."""
 
     output: Output
     at: NDArray[np.int64]
-    scored: Scored
+    scored: Scored | Answered
+    y: NDArray[Any]
 
     @property
     def task(self) -> Task:
@@ -63,28 +67,20 @@ def judge(output: Output, encoded: Encoded, said: Arrays, decision: Decision | N
     Raises:
         DataError: an answer is not finite.
     """
-    y_N, said_N = encoded.targets[output.target], said[output.array]
-    at = np.flatnonzero(output.known(y_N))
+    y, made = encoded.targets[output.target], said[output.array]
+    at = np.flatnonzero(output.known(y))
     weights = None if encoded.weights is None else encoded.weights[at]
-    if isinstance(output, Probability):
-        p_NK = said_N[at]
-        decided = (decision or Argmax()).decide(p_NK)
-        scored = Scored(truth=y_N[at], decided=decided, probabilities=p_NK, weights=weights, classes=len(output.classes))
-    else:
-        scored = Scored(truth=output.restore(y_N[at]), decided=output.restore(said_N[at]), weights=weights)
-    return Judged(output=output, at=at, scored=scored)
+    return Judged(output=output, at=at, scored=scored_of(output, y[at], made[at], weights, decision), y=y[at])
 
 
-def guessed(judged: Judged, guess: Sequence[float]) -> Scored:
-    """The same rows answered by someone who has seen the training labels only: class shares, or the standardised mean."""
-    output, scored, n = judged.output, judged.scored, len(judged.at)
-    if isinstance(output, Probability):
-        p_NK = np.tile(np.asarray(guess, np.float64), (n, 1))
-        return Scored(truth=scored.truth, decided=p_NK.argmax(1), probabilities=p_NK, weights=scored.weights, classes=scored.classes)
-    return Scored(truth=scored.truth, decided=output.restore(np.full(n, guess[0])), weights=scored.weights)
+def guessed(judged: Judged, guess: Sequence[Any]) -> Scored | Answered:
+    """The same rows answered by someone who has seen the training labels only: what the output's `prior` says, for every row."""
+    output, weights = judged.output, judged.scored.weights
+    prior = np.asarray(guess, np.float64).reshape(output.tail)
+    return scored_of(output, judged.y, np.broadcast_to(prior, (len(judged.at), *output.tail)), weights, None)
 
 
-def scores(judged: Judged, guess: Sequence[float], *, draws: int, seed: int, groups: NDArray[np.int64] | None = None) -> dict[str, Score]:
+def scores(judged: Judged, guess: Sequence[Any], *, draws: int, seed: int, groups: NDArray[np.int64] | None = None) -> dict[str, Score]:
     """Every metric of the task with its interval and the baseline's score; `groups` (n,) are the units that are drawn."""
     found = intervals(judged.metrics, judged.scored, draws=draws, seed=seed, groups=groups)
     base = intervals(judged.metrics, guessed(judged, guess), draws=0, seed=seed)
@@ -97,16 +93,15 @@ def scores(judged: Judged, guess: Sequence[float], *, draws: int, seed: int, gro
 def kind_of(output: Output) -> Task:
     """The task of one output.
 
+    >>> from fermion.columns.output import Probability
     >>> kind_of(Probability(target="y", classes=(False, True)))
     'binary'
     """
-    if not isinstance(output, Probability):
-        return "regression"
-    return "binary" if len(output.classes) <= 2 else "multiclass"
+    return output.task
 
 
 def task_of(outputs: Sequence[Output]) -> str:
-    """binary, multiclass, regression, or several."""
+    """The task of the one output, or several."""
     return kind_of(outputs[0]) if len(outputs) == 1 else "several"
 
 

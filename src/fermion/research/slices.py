@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from fermion.columns.column import Values, is_missing
 from fermion.columns.output import name_of
+from fermion.measure.answered import Answered
 from fermion.measure.metrics import METRICS
 from fermion.measure.scored import Floats, Scored
-from fermion.measure.tally import Basis
+from fermion.research.judging import BY, term_of, worse
 from fermion.research.report import Slice
 
 LEVELS = 20  # a column with more of them is cut into bins, or left out
@@ -28,7 +29,6 @@ FEWEST = 30
 WORST = 15
 BINS = 4
 MISSING = "missing"
-BY = {"binary": "log_loss", "multiclass": "accuracy", "regression": "mae"}  # the metric of a slice: each a mean over rows
 
 
 class Levels(Struct, frozen=True):
@@ -38,17 +38,17 @@ class Levels(Struct, frozen=True):
     codes: NDArray[np.int64]
 
 
-def worst(scored: Scored, columns: Iterable[tuple[str, Levels, bool]], task: str) -> tuple[float | None, tuple[Slice, ...]]:
+def worst(scored: Scored | Answered, columns: Iterable[tuple[str, Levels, bool]], task: str) -> tuple[float | None, tuple[Slice, ...]]:
     """The score of the whole, and first the slices that were asked for, then the 15 worst others of at least 30 rows.
 
     Args:
         columns: name, levels of the scored rows, and whether the project file names the column.
     """
-    metric = METRICS[BY[task]]
     weights = np.ones(len(scored)) if scored.weights is None else scored.weights
-    if not weights.sum() > 0:
+    term_N = term_of(scored, task)
+    if not weights.sum() > 0 or term_N is None:
         return None, ()
-    term_N, sign = _term(scored, task), -1.0 if metric.direction == "max" else 1.0
+    metric, sign = METRICS[BY[task]], worse(task)
     whole = float(np.average(term_N, weights=weights))
     asked: list[tuple[float, Slice]] = []
     others: list[tuple[float, Slice]] = []
@@ -140,11 +140,6 @@ def _shown(x: Any) -> str:
     if 1000 <= abs(x) < 1e15 or float(x).is_integer():
         return f"{x:,.0f}"
     return f"{x:.4g}"
-
-
-def _term(scored: Scored, task: str) -> Floats:
-    basis = Basis(scored)
-    return {"binary": lambda: basis.log_loss, "multiclass": lambda: basis.correct, "regression": lambda: abs(basis.error)}[task]()
 
 
 def _mean(term: Floats, weights: Floats) -> tuple[float, float]:

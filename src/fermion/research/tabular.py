@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct, field
@@ -16,7 +16,7 @@ from fermion.core.run import Run
 from fermion.research.augment import augmenting, check_parts, check_roles, read_parts, resample, resampling_notes
 from fermion.research.boosting import vectors_of
 from fermion.research.model import Encoded, Fitted
-from fermion.research.targets import learnable
+from fermion.research.targets import EVERY, learnable, least_batch
 from fermion.research.training import Training
 
 SHORTEST, LONGEST, PASSES = 500, 5_000, 30
@@ -36,6 +36,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         lr: peak learning rate of AdamW.
         decay: its weight decay.
         balance: weighs rows so that every class counts equally.
+        weigh: what the loss of each of several targets counts: the same (`equal`), or as much as is `learned`.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
         training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
         augment: what training rows go through: smote, oversample and undersample once, noise and mixup in every batch anew.
@@ -52,6 +53,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     lr: Annotated[float, Meta(gt=0)] = 0.001
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
+    weigh: Literal["equal", "learned"] = "equal"
     patience: Annotated[int, Meta(ge=0)] = 6
     training: Training = field(default_factory=Training)
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
@@ -77,10 +79,10 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 remedy="Set model.type to cnn for images.",
             )
         for output in train.outputs:
-            learnable(output, train)
+            learnable(output, train, kinds=EVERY)
         check_roles(self.augment, train, model="mlp")
         lazy.load("torch", extra="train")
-        from fermion.research import graphs, loop, optim, tablenet
+        from fermion.research import blocks, graphs, loop, optim, tablenet
 
         read = ("numbers", "codes", *vectors)
         train, valid = _read_part(train, read), _read_part(valid, read)
@@ -95,7 +97,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 vectors=tablenet.Vectors({name: train.arrays[name] for name in vectors}) if vectors else None,
             )
         grown = resample(self.augment, train, run)
-        batch = self.batch or default_batch(len(grown))
+        batch = self.batch or max(default_batch(len(grown)), least_batch(train.outputs))
         recipe = loop.Recipe(
             steps=self.steps or int(np.clip(PASSES * len(grown) / (batch * self.training.accumulate), SHORTEST, LONGEST)),
             batch=batch,
@@ -115,7 +117,8 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             precision="float32",  # layers this small are slower in bfloat16
             training=self.training,
         )
-        trained = loop.train(net, grown, valid, recipe, run, augment=augmenting(self.augment, train, run))
+        weighed = blocks.Weighed(net, len(train.outputs)) if self.weigh == "learned" and len(train.outputs) > 1 else net
+        trained = loop.train(weighed, grown, valid, recipe, run, augment=augmenting(self.augment, train, run))
         notes = [*resampling_notes(self.augment, train, grown), *trained.notes]
         ignored = [named.name for named in layout.arrays if named.name not in read]
         examples = valid.arrays if len(valid) else train.arrays

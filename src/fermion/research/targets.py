@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.output import Output, Probability
-from fermion.core.errors import DataError, Told
+from fermion.columns.output import Count, Labels, Output, Probability, Quantiles, Survival, Value
+from fermion.core.errors import DataError, SpecError, Told
 from fermion.research.model import Encoded
+
+PLAIN = (Probability, Value)  # what a model learns that does not say more
+EVERY = (Probability, Value, Labels, Quantiles, Count, Survival)
+NETS = ("mlp", "cnn", "baseline")  # the models that learn every kind of target
+ABLE: dict[str, tuple[str, ...]] = {}  # kinds that others learn too
+AT_RISK = 256  # rows in a batch from which the ranks of times in it say enough
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -37,17 +44,36 @@ def labelled(output: Output, encoded: Encoded) -> Target:
     return Target(output=output, at=at, y=y_N[at], w=w / w.mean() if len(at) else w)
 
 
-def learnable(output: Output, encoded: Encoded) -> Target:
+def learnable(output: Output, encoded: Encoded, *, kinds: tuple[type, ...] = PLAIN, model: str = "") -> Target:
     """The labelled rows of the training part.
 
+    Args:
+        kinds: the kinds of outputs that the model can learn.
+        model: its name, for the message.
+
     Raises:
+        SpecError: it cannot learn this one.
         DataError: there is none, or all are of one class.
     """
+    if not isinstance(output, kinds):
+        what = type(output).__name__.lower()
+        raise SpecError(
+            f"the target `{output.target}` ({what})",
+            rule="one that the model can learn",
+            given=Told(f"model.type: {model}" if model else "a model for classes and numbers"),
+            remedy=f"These can: {', '.join(ABLE.get(what, NETS))}.",
+            where="model",
+        )
     target = labelled(output, encoded)
     subject = f"the training part of `{output.target}`"
     if not len(target):
         given = Told("0 rows") if not len(encoded) else Told(f"{len(encoded)} rows, none with a target and a weight")
         raise DataError(subject, rule="at least one labelled row", given=given, remedy="Check data.source, data.target and split.")
+    if isinstance(output, Survival) and not (target.y[:, 1] > 0).any():
+        given = Told(f"{len(target)} rows, none with an event")
+        raise DataError(subject, rule="at least one event", given=given, remedy=f"Check the column `{output.event}`.")
+    if isinstance(output, Labels) and not output.classes:
+        raise DataError(subject, rule="at least one label", given=Told(f"{len(target)} rows without"), remedy="Check its separator.")
     if isinstance(output, Probability) and len(np.unique(target.y)) < 2:
         raise DataError(
             subject,
@@ -61,3 +87,12 @@ def learnable(output: Output, encoded: Encoded) -> Target:
 def width(output: Output) -> int:
     """How many numbers the answer for one row is: the classes of a probability, 1 for a value."""
     return math.prod(output.tail)
+
+
+def least_batch(outputs: Sequence[Output]) -> int:
+    """How many rows a batch should have at least: many where rows are compared with each other.
+
+    >>> least_batch([Value(target="price")])
+    1
+    """
+    return AT_RISK if any(isinstance(output, Survival) and output.method == "cox" for output in outputs) else 1

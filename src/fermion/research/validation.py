@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fermion.columns.output import UNLABELLED, Probability
 from fermion.core.run import Run
 from fermion.research.batches import Lengths, predict_raw, row_weights, tensors
+from fermion.research.heads import head_of
 from fermion.research.losses import total_loss
 from fermion.research.model import Curve, Encoded
 from fermion.research.own_loss import OwnLoss
@@ -105,7 +106,7 @@ class Check:
                 codes = self.targets[output.target]
                 known = codes != UNLABELLED
                 name = "validation accuracy" if len(self.valid.outputs) == 1 else f"validation accuracy of {output.target}"
-                values[name] = float((raw[output.array].argmax(1) == codes)[known].float().mean())
+                values[name] = float((head_of(output).answer(raw[output.array]).argmax(1) == codes)[known].float().mean())
         return values
 
 

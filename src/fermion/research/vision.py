@@ -17,7 +17,7 @@ from fermion.core.run import Run
 from fermion.research.augment import Augment, Picture, augmenting, check_roles, read_parts, resample, resampling_notes
 from fermion.research.model import Encoded, Fitted
 from fermion.research.picture_augment import Distort
-from fermion.research.targets import learnable
+from fermion.research.targets import EVERY, learnable
 from fermion.research.training import Training
 
 SMALLEST, LARGEST = 28, 64  # sides of a picture in the net
@@ -83,7 +83,7 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         """
         picture = the_picture(train)
         for output in train.outputs:
-            learnable(output, train)
+            learnable(output, train, kinds=EVERY)
         check_roles(self.augments, train, model="cnn")
         lazy.load("torch", extra="train")
         import torch
