@@ -49,6 +49,8 @@ class Untagged(Struct):
     """No part."""
 '''
 
+MEANINGS = ", ".join(registry.names("meanings"))
+
 
 @pytest.fixture
 def forest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -213,7 +215,7 @@ MISTAKES = {
     ),
     "an unknown column type": (
         "name: a\ndata: {source: s, target: y, columns: {amount: nmber}}\n",
-        f"f.yaml:2:48: `data.columns.amount.type` must be one of {COLUMNS}, got 'nmber'. Did you mean `number`?",
+        f"f.yaml:2:48: `data.columns.amount.type` must be one of {MEANINGS}, got 'nmber'. Did you mean `number`?",
     ),
     "a column's unknown setting": (
         "name: a\ndata: {source: s, target: y, columns: {shop: {type: category, mots: 50}}}\n",
@@ -345,7 +347,7 @@ def test_every_model_of_the_package_is_written_and_read_back(name: str) -> None:
         ),
         (
             "data.columns.amount=nmber",
-            f"`data.columns.amount.type` must be one of {COLUMNS}, got 'nmber'. Did you mean `number`?",
+            f"`data.columns.amount.type` must be one of {MEANINGS}, got 'nmber'. Did you mean `number`?",
         ),
         (
             "data={source: s}",
@@ -479,14 +481,14 @@ class TestSchema:
     def test_every_reference_is_there_and_every_object_is_described(self) -> None:
         schema = json_schema()
         assert set(references(schema)) <= {f"#/$defs/{name}" for name in schema["$defs"]}
-        assert not [name for name, one in schema["$defs"].items() if "description" not in one and name not in ("models", "columns")]
+        assert not [name for name, one in schema["$defs"].items() if "description" not in one and name not in ("models", "meanings")]
 
     def test_parts_are_told_apart_by_their_type(self) -> None:
         schema = json_schema()["$defs"]
         assert schema["models"]["oneOf"][1] == {"enum": list(registry.names("models"))}
         assert len(schema["models"]["oneOf"]) == 2 + len(registry.names("models"))
         shapes = schema["Declared"]["oneOf"]
-        assert shapes[0] == {"enum": list(registry.names("columns"))}
+        assert shapes[0] == {"enum": list(registry.names("meanings"))}
         category = next(one for one in shapes if one.get("title") == "Category")
         assert set(category["properties"]) == {"type", "levels", "most", *(set(structs.asdict(Declared())) - {"column"})}
         assert category["required"] == ["type"]
