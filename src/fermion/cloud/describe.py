@@ -93,7 +93,7 @@ def _input(field: Field) -> dict[str, Any]:
 
 def _output(output: Output) -> dict[str, Any]:
     kind = output.__struct_config__.tag
-    more: dict[str, Any] = {}
+    more: dict[str, Any]
     match output:
         case Probability():
             more = {"classes": list(output.classes)} | ({"ordered": True} if output.ordered else {})
@@ -104,7 +104,7 @@ def _output(output: Output) -> dict[str, Any]:
         case Survival():
             more = {"times": list(output.times)}
         case _:
-            pass
+            more = {}
     return {"target": output.target, "type": kind, **more}
 
 
