@@ -64,6 +64,7 @@ OWN = {
         "attention": "fermion.research.encoders.combiners:Attention",
         "concat": "fermion.research.encoders.combiners:Concat",
         "gated": "fermion.research.encoders.combiners:Gated",
+        "sklearn": "fermion.research.sklearn_model:Sklearn",
     },
     "augments": {
         "background": "fermion.research.sound_augment:Background",
