@@ -72,7 +72,7 @@ def call(made: Any, *args: Any, name: str, where: str = "", **settings: Any) -> 
     except Exception as broken:  # what a stranger's code raises is the user's to see
         remedy = "Repair it there, or change its settings in the project file."
         raise SpecError(
-            f"`{name}`", rule="called without an error", given=_said(broken), remedy=remedy, where=_line(broken) or where
+            f"`{name}`", rule="called without an error", given=_said(broken), remedy=remedy, where=line_of(broken) or where
         ) from broken
 
 
@@ -153,11 +153,11 @@ def _imported(name: str, folder: Path, where: str) -> ModuleType:
             raise SpecError(f"the module `{name}`", rule="there", given=given, remedy=remedy, where=where) from None
         remedy = f"Install the package that brings `{lacking}`."
         given = Told(f"an import of `{lacking}`, which is missing")
-        raise SpecError(f"the module `{name}`", rule="importable", given=given, remedy=remedy, where=_line(missing) or where) from missing
+        raise SpecError(f"the module `{name}`", rule="importable", given=given, remedy=remedy, where=line_of(missing) or where) from missing
     except Exception as broken:
         remedy = "Repair that line."
         raise SpecError(
-            f"the module `{name}`", rule="imported without an error", given=_said(broken), remedy=remedy, where=_line(broken) or where
+            f"the module `{name}`", rule="imported without an error", given=_said(broken), remedy=remedy, where=line_of(broken) or where
         ) from broken
 
 
@@ -226,7 +226,7 @@ def _texts(section: Any) -> list[str]:
     return []
 
 
-def _line(broken: BaseException) -> str:
+def line_of(broken: BaseException) -> str:
     """Where the innermost line of code outside of the libraries raised."""
     frames = [frame for frame in traceback.extract_tb(broken.__traceback__) if any(_within(frame.filename, folder) for folder in _FOLDERS)]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -65,6 +65,7 @@ OWN = {
         "concat": "fermion.research.encoders.combiners:Concat",
         "gated": "fermion.research.encoders.combiners:Gated",
         "sklearn": "fermion.research.sklearn_model:Sklearn",
+        "torch": "fermion.research.torch_model:Torch",
     },
     "augments": {
         "background": "fermion.research.sound_augment:Background",

@@ -165,7 +165,7 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies:
     ]
     inputs = tuple(torch.from_numpy(np.zeros(shape, array.dtype)) for shape, array in zip(shapes, examples.values(), strict=True))
     dynamic = tuple({0: rows, **{axis: lengths[length] for axis, length in free.get(name, {}).items()}} for name in examples)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             module,
             inputs,
@@ -212,7 +212,7 @@ def _strip(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Generator[None]:
+def quiet() -> Generator[None]:
     """The exporter prints, warns and logs about its own progress; none of it is for the user."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
