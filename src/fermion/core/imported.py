@@ -76,6 +76,30 @@ def call(made: Any, *args: Any, name: str, where: str = "", **settings: Any) -> 
         ) from broken
 
 
+def parameters(name: str, folder: Path | None = None, *, where: str = "") -> tuple[str, ...]:
+    """The names of the parameters of a function of the project, read from its source: nothing is imported, nor what it imports.
+
+    >>> parameters("no_such_module:build", Path("/"))
+    ()
+
+    Raises:
+        SpecError: its module is not valid Python.
+    """
+    module, _, wanted = name.partition(":")
+    file = _file(module, (folder or Path.cwd()).resolve())
+    if file is None:
+        return ()
+    try:
+        tree = ast.parse(file.read_bytes())
+    except SyntaxError as bad:
+        raise _unreadable(bad, module, str(file)) from bad
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == wanted:
+            every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            return tuple(one.arg for one in every)
+    return ()
+
+
 def digests(section: Any, folder: Path | None) -> dict[str, str]:
     """The sha256 of every file of the project's folder that a section names: modules as `module:name`, with what they import of the folder,
     and files by their path. What a cached result depends on.
@@ -141,9 +165,7 @@ def _imported(name: str, folder: Path, where: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except SyntaxError as bad:
-        at = f"{bad.filename}:{bad.lineno}:{bad.offset}" if bad.filename else where
-        remedy = "Repair that line; `python -m py_compile` shows it too."
-        raise SpecError(f"the module `{name}`", rule="valid Python", given=Told(bad.msg), remedy=remedy, where=at) from bad
+        raise _unreadable(bad, name, bad.filename or where) from bad
     except ModuleNotFoundError as missing:
         lacking = missing.name or name
         if name == lacking or name.startswith(f"{lacking}."):
@@ -159,6 +181,12 @@ def _imported(name: str, folder: Path, where: str) -> ModuleType:
         raise SpecError(
             f"the module `{name}`", rule="imported without an error", given=_said(broken), remedy=remedy, where=line_of(broken) or where
         ) from broken
+
+
+def _unreadable(bad: SyntaxError, module: str, file: str) -> SpecError:
+    remedy = "Repair that line; `python -m py_compile` shows it too."
+    at = f"{file}:{bad.lineno}:{bad.offset}"
+    return SpecError(f"the module `{module}`", rule="valid Python", given=Told(bad.msg), remedy=remedy, where=at)
 
 
 @contextlib.contextmanager

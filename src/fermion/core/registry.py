@@ -66,6 +66,8 @@ OWN = {
         "gated": "fermion.research.encoders.combiners:Gated",
         "sklearn": "fermion.research.sklearn_model:Sklearn",
         "torch": "fermion.research.torch_model:Torch",
+        "keras": "fermion.research.keras_model:Keras",
+        "onnx": "fermion.research.onnx_model:OnnxGraph",
     },
     "augments": {
         "background": "fermion.research.sound_augment:Background",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -115,11 +116,12 @@ class Flat(Struct, frozen=True, kw_only=True):
             parts.append(x_NP if piece.scale == 1 else x_NP / np.float32(piece.scale))
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
-    def nodes(self, nodes: Nodes) -> str:
-        """The same in a graph: the name of x."""
+    def nodes(self, nodes: Nodes, *, numbers: Callable[[Nodes, str], str] | None = None) -> str:
+        """The same in a graph: the name of x. `numbers` is what is done to the numbers first."""
         parts: list[str] = []
         if self.numbers:
-            parts.append(_filled(nodes, nodes.input("numbers", "float32", self.numbers), self.fill))
+            x = nodes.input("numbers", "float32", self.numbers)
+            parts.append(_filled(nodes, x if numbers is None else numbers(nodes, x), self.fill))
         if self.sizes:
             codes = nodes.input("codes", "int64", len(self.sizes))
             for position, kept in enumerate(self.kept):

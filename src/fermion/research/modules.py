@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from msgspec import Struct
 from torch import Tensor, nn
 
 from fermion.columns.category import UNSEEN
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output
-from fermion.columns.schema import Schema
 from fermion.core import imported
 from fermion.core.errors import FermionError, SpecError, Told
 from fermion.research.blocks import Tensors
@@ -27,41 +25,9 @@ from fermion.research.flat import Flat
 from fermion.research.graphs import Answer, quiet
 from fermion.research.heads import head_of, rows_of
 from fermion.research.model import Encoded
+from fermion.research.offered import Answered, Input, inputs_of, word_of
 
 FAR = 1e6  # standard deviations; farther numbers are cut, so that no answer overflows
-
-
-class Input(Struct, frozen=True, kw_only=True):
-    """One array as a net gets it: (B, *shape), None where a length varies; `size` is how many codes there are in each column of `codes`."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
-    role: str
-    sizes: tuple[int, ...] = ()
-
-
-class Answered(Struct, frozen=True, kw_only=True):
-    """One output as a net has to give it: (B, *shape) raw numbers under the name `array`; `size` is their product."""
-
-    array: str
-    target: str
-    shape: tuple[int, ...]
-    size: int
-
-
-def inputs_of(schema: Schema) -> tuple[Input, ...]:
-    """The arrays of a schema."""
-    layout = schema.layout
-    found = [Input(name="numbers", dtype="float32", shape=(len(layout.numbers),), role="numbers")] if layout.numbers else []
-    if layout.codes:
-        sizes = tuple(ref.size for ref in layout.codes)
-        found.append(Input(name="codes", dtype="int64", shape=(len(sizes),), role="codes", sizes=sizes))
-    for named in layout.arrays:
-        dtype = "float32" if named.slot.role == "image" else named.slot.dtype
-        sizes = (named.slot.size,) if named.slot.size else ()
-        found.append(Input(name=named.name, dtype=dtype, shape=named.slot.shape, role=named.slot.role, sizes=sizes))
-    return tuple(found)
 
 
 def answers_of(outputs: Sequence[Output]) -> tuple[Answered, ...]:
@@ -99,7 +65,7 @@ class Around(nn.Module):
         if self.matrix is not None:
             return net(self.matrix(arrays))
         made = {name: self.prepared(name, arrays[name]) for name in self.reads}
-        return net(made) if self.form == "arrays" else net(**{_word(name): one for name, one in made.items()})
+        return net(made) if self.form == "arrays" else net(**{word_of(name): one for name, one in made.items()})
 
     def prepared(self, name: str, array: Tensor) -> Tensor:
         """Numbers standardised without gaps, pictures as shares of 255, vectors without gaps; the rest as it is."""
@@ -196,7 +162,7 @@ def form_of(net: nn.Module, inputs: Sequence[Input], *, name: str) -> tuple[str,
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     asked = [one for one in inspect.signature(net.forward).parameters.values() if one.kind in kinds]
     needed = [one.name for one in asked if one.default is inspect.Parameter.empty]
-    names = {_word(one.name): one.name for one in inputs}
+    names = {one.word: one.name for one in inputs}
     if needed == ["arrays"]:
         return "arrays", tuple(names.values())
     if needed and all(word in names for word in needed):
@@ -262,7 +228,3 @@ _KNOWN = (
     ),
     (r"", "", "Use operations of torch that ONNX has; docs/other-models.md says what can be exported."),
 )
-
-
-def _word(name: str) -> str:
-    return re.sub(r"\W", "_", name)

@@ -38,6 +38,10 @@ class Nodes:
         self._inputs.append(self._helper.make_tensor_value_info(name, _TYPES[dtype], ["batch", *shape]))
         return name
 
+    def has(self, name: str) -> bool:
+        """Whether it is an input already."""
+        return any(one.name == name for one in self._inputs)
+
     def constant(self, value: NDArray[Any] | np.generic) -> str:
         """An array that is part of the graph."""
         name = self.fresh("constant")

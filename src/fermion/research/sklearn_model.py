@@ -20,6 +20,7 @@ from fermion.core.run import Run
 from fermion.research.flat import Flat
 from fermion.research.model import Encoded, Export, Fitted
 from fermion.research.nodes import ML_OPSET, OPSET, Nodes
+from fermion.research.offered import plain
 from fermion.research.parity import ROWS, check_parity
 from fermion.research.targets import Target, learnable, width
 
@@ -76,6 +77,7 @@ class Sklearn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         targets = [learnable(output, train) for output in train.outputs]
         if run.stopped:
             raise Stopped("the training", rule="begun before it is stopped", given=Told("nothing fitted"), remedy="Run it again.")
+        plain(train.outputs, "sklearn")
         lazy.load("sklearn", extra="train")
         lazy.load("skl2onnx", extra="sklearn")
         made = imported.load(self.estimator, run.home, where="model.estimator")

@@ -16,6 +16,7 @@ from fermion.core.errors import FermionError, SpecError, Told
 from fermion.core.run import Run
 from fermion.research.flat import Flat
 from fermion.research.model import Encoded, Export, Fitted, Learned
+from fermion.research.offered import inputs_of
 from fermion.research.tabular import LONGEST, PASSES, SHORTEST, default_batch
 from fermion.research.targets import learnable
 
@@ -24,7 +25,7 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     """A net of the user's own, an `nn.Module`.
 
     Its constructor gets `settings`, and of these four what it has parameters for: `features` (D, the columns of the matrix), `size` (how
-    many raw numbers it must answer for a row), `inputs` and `outputs` (`fermion.research.modules.Input` and `Answered`: names, shapes,
+    many raw numbers it must answer for a row), `inputs` and `outputs` (`fermion.research.offered`: names, shapes,
     roles). Its `forward` gets, by the names of its parameters,
 
         forward(self, x)                  the whole row as (B, D): numbers standardised, one column per level, pixels / 255
@@ -107,7 +108,7 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         if not isinstance(made, nn.Module):
             asked = inspect.signature(made).parameters if callable(made) else {}
             answers = modules.answers_of(train.outputs)
-            told: dict[str, Any] = {"size": sum(one.size for one in answers), "outputs": answers, "inputs": modules.inputs_of(train.schema)}
+            told: dict[str, Any] = {"size": sum(one.size for one in answers), "outputs": answers, "inputs": inputs_of(train.schema)}
             if "features" in asked:
                 flat = Flat.of(train, impute=False)
                 told["features"] = flat.width
