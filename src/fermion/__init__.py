@@ -4,6 +4,7 @@
     load(path)              a bundle that answers rows
     serve(path)             a bundle behind HTTP
     Client(url)             asks a service
+    FermionClassifier, FermionRegressor   the same behind scikit-learn's interface
 
 Everything is imported when it is first used.
 """
@@ -13,17 +14,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Client", "__version__", "fit", "load", "serve"]
+__all__ = ["Client", "FermionClassifier", "FermionRegressor", "__version__", "fit", "load", "serve"]
 
 if TYPE_CHECKING:
     from fermion.cloud.client import Client
     from fermion.practice.easy import fit, load, serve
+    from fermion.practice.estimators import FermionClassifier, FermionRegressor
 
 _WHERE = {
     "fit": "fermion.practice.easy",
     "load": "fermion.practice.easy",
     "serve": "fermion.practice.easy",
     "Client": "fermion.cloud.client",
+    "FermionClassifier": "fermion.practice.estimators",
+    "FermionRegressor": "fermion.practice.estimators",
 }
 
 

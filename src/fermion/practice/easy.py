@@ -11,6 +11,7 @@ import msgspec
 
 from fermion.bundle import bundle as bundles
 from fermion.bundle.bundle import Bundle
+from fermion.bundle.manifest import Manifest
 from fermion.bundle.runtime import Runtime
 from fermion.core import spec as specs
 from fermion.core.run import Run
@@ -64,17 +65,10 @@ class Trained:
         Raises:
             BundleError: it cannot be written.
         """
-        report, path = self.evaluate(), Path(path)
+        report = self.evaluate()
         data = {"fingerprint": self._table.fingerprint, "rows": self._marks.sizes}
         manifest = making.manifest_of(self._shown, self.product, decisions=report.decisions, metrics=report.metrics, data=data, code=None)
-        profile = msgspec.json.encode(self.product.profile)
-        if path.suffix != ".zip":
-            return bundles.write(path.absolute(), manifest, graphs=self.product.graphs, golden=self.product.golden, profile=profile)
-        with tempfile.TemporaryDirectory() as scratch:
-            whole = bundles.write(
-                Path(scratch) / "bundle", manifest, graphs=self.product.graphs, golden=self.product.golden, profile=profile
-            )
-            return bundles.open(whole.save_zip(path.absolute()))
+        return packed(path, manifest, self.product)
 
 
 class Loaded:
@@ -139,6 +133,20 @@ def load(path: str | Path, *, threads: int = 1) -> Loaded:
         BundleError: it is none, is altered or too new.
     """
     return Loaded(bundles.open(path), threads=threads)
+
+
+def packed(path: str | Path, manifest: Manifest, product: Product) -> Bundle:
+    """Write a product as a bundle: a folder, or one file where the path ends in .zip.
+
+    Raises:
+        BundleError: it cannot be written.
+    """
+    path, profile = Path(path), msgspec.json.encode(product.profile)
+    if path.suffix != ".zip":
+        return bundles.write(path.absolute(), manifest, graphs=product.graphs, golden=product.golden, profile=profile)
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = bundles.write(Path(scratch) / "bundle", manifest, graphs=product.graphs, golden=product.golden, profile=profile)
+        return bundles.open(whole.save_zip(path.absolute()))
 
 
 def _table(data: Any) -> Table:

@@ -243,13 +243,14 @@ def fit(table: Table, marks: Marks, spec: Spec, run: Run) -> Product:
     run.emit("note", "fit", f"the exported graphs differ from the model by {difference:.1g} at the most")
     runtime = Runtime(schema=learnt.schema, steps=export.steps, graphs=export.graphs, outputs=learnt.outputs)
     arrays = answers(runtime, valid.arrays if len(valid) else train.arrays)
+    held = next(rows[part] for part in ("test", "validation", "train") if len(rows[part]))
     return Product(
         schema=learnt.schema,
         outputs=learnt.outputs,
         steps=export.steps,
         graphs=export.graphs,
         profile=Profile.of(learnt.schema, table.part(rows["train"], learnt.schema.names), learnt.outputs, arrays),
-        golden=Golden.of(runtime, table.take(spread(rows["test"], MOST)).batch(learnt.schema.names), seed=run.seed_for("golden")),
+        golden=Golden.of(runtime, table.take(spread(held, MOST)).batch(learnt.schema.names), seed=run.seed_for("golden")),
         baseline={output.array: _guess(output, train) for output in learnt.outputs},
         curves=fitted.curves,
         notes=fitted.notes,

@@ -47,7 +47,8 @@ class OnnxGraph(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
         unknown: what it gets for levels that are not among them, and for missing ones.
         missing: what it gets for a missing number; NaN when left out.
         divide: what pixels are divided by where the graph takes real numbers.
-        mean, spread: what is subtracted from the channels then, and what they are divided by.
+        mean: what is subtracted from each channel then.
+        spread: what each channel is divided by after that.
 
     >>> OnnxGraph(path="model.onnx", inputs={"x": ("age", "income")}).softmax
     False

@@ -22,7 +22,8 @@ class Prelude(Struct, frozen=True, kw_only=True):
     """z = (x - mean) / scale for numbers, 0 where missing; beside them one matrix, or the arrays by their words.
 
     Args:
-        mean, scale: (F,) of the training part.
+        mean: (F,) of the training part.
+        scale: (F,) standard deviations there.
         flat: how the matrix is laid out; None for arrays.
         inputs: what is made, in order.
     """
