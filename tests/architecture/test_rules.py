@@ -68,7 +68,7 @@ def test_every_registered_part_can_be_imported() -> None:
 def test_public_names_of_the_package() -> None:
     import fermion
 
-    assert sorted(fermion.__all__) == ["Client", "__version__", "fit", "load", "serve"]
+    assert sorted(fermion.__all__) == ["Client", "FermionClassifier", "FermionRegressor", "__version__", "fit", "load", "serve"]
     for name in fermion.__all__:
         assert getattr(fermion, name) is not None
 
