@@ -94,6 +94,21 @@ class Bundle:
         """The golden rows."""
         return golden_rows.read(self.read(golden_rows.NAME), self.manifest.schema, self.manifest.outputs)
 
+    def _repr_html_(self) -> str:
+        """For notebooks: what it takes, what it answers, how good it was."""
+        from fermion.measure import snippet
+
+        manifest = self.manifest
+        pairs = {
+            "id": self.id[:16],
+            "takes": ", ".join(f"{field.name} ({field.kinds[-1]})" for field in manifest.schema.fields[:24]),
+            "answers": ", ".join(f"{output.target} ({output.__struct_config__.tag})" for output in manifest.outputs),
+            "size": f"{sum(file.size for file in manifest.files.values()) / 1e6:,.2f} MB in {len(manifest.files)} files",
+            "place": str(self.path),
+        }
+        scores = [(name, one.value, one.low, one.high, one.baseline) for name, one in manifest.metrics.items()]
+        return snippet.box(f"Bundle {manifest.name}", manifest.task, snippet.facts(pairs), snippet.scores(scores))
+
     def signature(self) -> bytes | None:
         """The signature file, if there is one."""
         size = self.files.size(manifests.SIGNATURE)

@@ -22,6 +22,7 @@ from fermion.data.checks import Finding, refuse
 from fermion.data.clean import part_digest
 from fermion.data.split import Marks
 from fermion.data.table import Table
+from fermion.measure import snippet
 from fermion.practice import collecting, making
 from fermion.practice.making import Product
 from fermion.practice.prediction import predict
@@ -29,6 +30,7 @@ from fermion.practice.progress import Progress
 from fermion.practice.project import served
 from fermion.practice.scoring import score
 from fermion.research.evaluate import Report
+from fermion.research.scoring import task_of
 
 
 class Trained:
@@ -70,6 +72,25 @@ class Trained:
         manifest = making.manifest_of(self._shown, self.product, decisions=report.decisions, metrics=report.metrics, data=data, code=None)
         return packed(path, manifest, self.product)
 
+    def _repr_html_(self) -> str:
+        """For notebooks: what was fitted, and how good it is where that is known already."""
+        product = self.product
+        settings = ", ".join(f"{name}: {value}" for name, value in product.model.items() if name != "type")
+        names = product.schema.names
+        pairs = {
+            "model": f"{product.model.get('type', '')} {f'({settings[:160]})' if settings else ''}",
+            "inputs": ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else ""),
+            "rows": ", ".join(f"{rows:,} {part}" for part, rows in self._marks.sizes.items()),
+        }
+        shown = [snippet.facts(pairs)]
+        shown += [snippet.curve(one.name, one.x, one.y, one.unit) for one in product.curves[:4]]
+        if self._report is None:
+            shown.append(snippet.text("evaluate() says how good it is on the test part."))
+        else:
+            shown.append(snippet.scores([(name, one.value, one.low, one.high, one.baseline) for name, one in self._report.metrics.items()]))
+        shown += [snippet.text(note) for note in product.notes]
+        return snippet.box(f"Fitted: {', '.join(output.target for output in product.outputs)}", task_of(product.outputs), *shown)
+
 
 class Loaded:
     """A bundle that answers rows."""
@@ -91,6 +112,10 @@ class Loaded:
         if isinstance(frame, Mapping):
             return self.runtime.predict(frame)
         return predict(self.runtime, _table(frame))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: that of the bundle."""
+        return self.bundle._repr_html_()  # pyright: ignore[reportPrivateUsage]  # the protocol of notebooks
 
 
 def fit(data: Any, /, *, target: str | tuple[str, ...], progress: bool = False, **settings: Any) -> Trained:

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from fermion.bundle.manifest import Score
 from fermion.columns.output import Decision
+from fermion.measure import snippet
 from fermion.research.model import Curve
 
 Plain = str | float | int | bool | None
@@ -135,3 +136,16 @@ class Report(Struct, frozen=True, kw_only=True):
     own: dict[str, str] = field(default_factory=dict[str, str])  # metrics of the project's own: "max" or "min" by name
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+
+    def _repr_html_(self) -> str:
+        """For notebooks: metrics beside the baseline's, what the answers depend on, how training went."""
+        metrics = [(name, one.value, one.low, one.high, one.baseline) for name, one in self.metrics.items()]
+        said = f"intervals from {self.draws:,} bootstrap draws{' of groups' if self.grouped else ''}; the tick is the baseline"
+        blocks = [snippet.scores(metrics, said)]
+        for target, detail in self.details.items():
+            most = sorted(detail.importance, key=lambda one: -one.drop)[:8]
+            caption = f"how much {detail.primary} of {target} falls when a column is shuffled"
+            blocks.append(snippet.bars({one.column: one.drop for one in most}, caption))
+        blocks += [snippet.curve(one.name, one.x, one.y, one.unit) for one in self.curves[:4]]
+        blocks += [snippet.text(note) for note in self.notes]
+        return snippet.box("Report", f"{self.task}, {self.rows:,} rows of the test part", *blocks)
