@@ -59,7 +59,7 @@ def test_whatever_is_shown_is_escaped() -> None:
         snippet.text(EVIL),
     )
     assert "<script" not in page
-    assert read(page).count(EVIL) == 10
+    assert read(page).count(EVIL) == 11
 
 
 def test_what_is_not_known_is_not_drawn() -> None:
