@@ -15,6 +15,7 @@ from fermion.core.errors import SpecError, Told, did_you_mean
 from fermion.core.lazy import load
 from fermion.data.cards import CardTransactions
 from fermion.data.heartbeats import Heartbeats
+from fermion.data.intents import SupportQuestions
 from fermion.data.loans import LoanApplications
 from fermion.data.spoken import SpokenDigits
 from fermion.data.table import Table
@@ -76,6 +77,7 @@ SAMPLES: dict[str, type[Sample]] = {
     "loan-applications": LoanApplications,
     "ecg": Heartbeats,
     "spoken": SpokenDigits,
+    "intents": SupportQuestions,
 }
 
 

@@ -321,12 +321,13 @@ class TestParts:
         assert override(found, "model.lr=1").model == fermion_forest.Forest(trees=3, lr=1.0)
 
 
-# What other people's models cannot be without.
+# What other people's models, and a model of folds, cannot be without.
 NEEDED = {
     "sklearn": ", estimator: my_module:make, settings: {C: 2.0}",
     "torch": ", module: my_module:Net",
     "keras": ", build: my_module:build",
     "onnx": ", path: model.onnx",
+    "folded": ", model: linear",
 }
 
 
