@@ -49,6 +49,10 @@ OWN = {
         "ft": "fermion.research.fttransformer:FtTransformer",
         "cnn": "fermion.research.vision:Cnn",
         "net": "fermion.research.net:Network",
+        "sklearn": "fermion.research.sklearn_model:Sklearn",
+        "torch": "fermion.research.torch_model:Torch",
+        "keras": "fermion.research.keras_model:Keras",
+        "onnx": "fermion.research.onnx_model:OnnxGraph",
     },
     "encoders": {
         "bag": "fermion.research.encoders.recurrent:Bag",
@@ -64,10 +68,6 @@ OWN = {
         "attention": "fermion.research.encoders.combiners:Attention",
         "concat": "fermion.research.encoders.combiners:Concat",
         "gated": "fermion.research.encoders.combiners:Gated",
-        "sklearn": "fermion.research.sklearn_model:Sklearn",
-        "torch": "fermion.research.torch_model:Torch",
-        "keras": "fermion.research.keras_model:Keras",
-        "onnx": "fermion.research.onnx_model:OnnxGraph",
     },
     "augments": {
         "background": "fermion.research.sound_augment:Background",

@@ -93,7 +93,7 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         return Fitted(
             schema=train.schema,
             outputs=train.outputs,
-            learned=Proved(learned=graphs.Net(net, train.outputs, examples), name=self.module),
+            learned=Proved(learned=graphs.Net(net, train.outputs, examples, layout=train.schema.layout), name=self.module),
             curves=trained.curves,
             notes=(*trained.notes, *([f"the net does not read {', '.join(ignored)}"] if ignored else [])),
         )
