@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
@@ -34,7 +36,7 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     >>> note = Text(vocabulary=300).fit(["good food", "bad food", "good wine"])
     >>> ids_NL, mask_NL = note.encode(["good wine", None, "Käse"])
     >>> ids_NL.shape, ids_NL[1].tolist()[:2], mask_NL.sum(axis=1).tolist()
-    ((3, 6), [0, 0], [4, 1, 6])
+    ((3, 6), [0, 0], [6, 1, 6])
 
     Raises:
         SpecError: settings for training a tokeniser beside one that is given.
@@ -81,10 +83,9 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
 
     def fit(self, values: Values) -> Text:
         texts = [text for text in read_texts(values) if text is not None]
-        if self.tokenizer and self.asset is not None:  # read already, from beside the project file
-            made = Trained(asset=self.asset, size=self.size, padding=self.padding)
-        elif self.tokenizer:
-            made = read_tokenizer(self.tokenizer)
+        given = self.placed(Path())
+        if given.tokenizer and given.asset is not None:
+            made = Trained(asset=given.asset, size=given.size, padding=given.padding)
         else:
             short = [text[: CHARACTERS * (self.length or LONGEST)] for text in texts]
             made = train_tokenizer(
@@ -109,6 +110,17 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
             size=made.size,
             padding=made.padding,
         )
+
+    def placed(self, folder: Path) -> Text:
+        """The same column with its tokeniser read, whose path is within `folder` where it is no absolute one.
+
+        Raises:
+            DataError: the file is not there, or no tokeniser.
+        """
+        if not self.tokenizer or self.asset is not None:
+            return self
+        made = read_tokenizer(folder / self.tokenizer)
+        return msgspec.structs.replace(self, asset=made.asset, size=made.size, padding=made.padding)
 
     def encode(self, values: Values) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         if isinstance(values, Coded):

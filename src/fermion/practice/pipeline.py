@@ -32,7 +32,7 @@ from fermion.practice.cache import Stages
 from fermion.practice.card import card
 from fermion.practice.live import check_live
 from fermion.practice.making import Product
-from fermion.practice.preparation import parts, private_of
+from fermion.practice.preparation import parts, placed, private_of
 from fermion.practice.project import Project
 from fermion.practice.scoring import score
 from fermion.research import own_metrics
@@ -118,7 +118,7 @@ class Pipeline:
     """One run of a project. `run` does everything; the stages are methods in the order in which they happen."""
 
     def __init__(self, project: Project, run: Run, *, fresh: bool = False) -> None:
-        self.project, self.spec, self.run = project, project.spec, run
+        self.project, self.spec, self.run = project, placed(project.spec, project.folder), run
         self.shown = collecting.published(project.spec)
         self.events: list[Event] = []
         run.listeners.append(self.events.append)

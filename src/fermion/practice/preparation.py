@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from fermion.columns.infer import infer
 from fermion.columns.number import read_numbers
 from fermion.columns.output import Output, Probability, Value, infer_output, name_of
 from fermion.columns.schema import Schema, missing_rows
+from fermion.columns.text import Text
 from fermion.core import registry
 from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
 from fermion.core.sections import Data, Declared, Weight
@@ -120,6 +122,19 @@ def learn(table: Table, marks: Marks, spec: Spec) -> Learnable:
     except ValueRejected as bad:
         raise _named(bad, bad.subject, rows) from None
     return Learnable(schema=schema, outputs=tuple(outputs), skipped=found.skipped)
+
+
+def placed(spec: Spec, folder: Path) -> Spec:
+    """The same project with the files that its columns name read from its folder: given tokenisers.
+
+    Raises:
+        DataError: one is not there, or something else.
+    """
+    columns = {
+        name: msgspec.structs.replace(said, column=said.column.placed(folder)) if isinstance(said.column, Text) else said
+        for name, said in spec.data.columns.items()
+    }
+    return msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, columns=columns))
 
 
 def inputs_of(data: Data) -> dict[str, Declared]:
