@@ -349,6 +349,7 @@ def test_the_page_shows_every_document_as_json() -> None:
     keys = {name: [list(one) for one in found] for name, found in examples.items() if found}
     assert keys == {
         "run": [RUN],
+        "evaluate": [["name", "task", "folds", "rows", "metrics", "seconds", "stopped"]],
         "check": [["findings"]],
         "verify": [["ok", "checks"]],
         "predict": [["bundle_id", "rows", "refused", "output"]],

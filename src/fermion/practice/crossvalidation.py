@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ from msgspec import Struct
 from fermion.core.errors import Stopped, UsageError
 from fermion.core.run import Run
 from fermion.measure.folds import over_folds
+from fermion.measure.metrics import METRICS
 from fermion.practice.pipeline import Pipeline
 from fermion.practice.project import Project
 from fermion.research.evaluate import Report
@@ -72,16 +74,18 @@ def cross_validate(project: Project, run: Run, *, folds: int = 0, fresh: bool = 
         task=reports[0].task,
         folds=len(reports),
         rows=sizes,
-        metrics={name: _over([report.metrics.get(name) for report in reports], ratio) for name in reports[0].metrics},
+        metrics={name: _over(name, [report.metrics.get(name) for report in reports], ratio) for name in reports[0].metrics},
         seconds=round(time.perf_counter() - began, 3),
         stopped=run.stopped,
     )
 
 
-def _over(scores: list[Any], ratio: float) -> FoldScore:
-    """One metric of all folds; a fold in which it is undefined is left out."""
+def _over(name: str, scores: list[Any], ratio: float) -> FoldScore:
+    """One metric of all folds, its interval within what it can be; a fold in which it is undefined is left out."""
     values = [None if score is None else score.value for score in scores]
     mean = over_folds([float("nan") if value is None else value for value in values], ratio=ratio)
     base = over_folds([float("nan") if score is None or score.baseline is None else score.baseline for score in scores], ratio=ratio)
-    value, low, high, baseline = (None if one != one else one for one in (mean.value, mean.low, mean.high, base.value))
+    known = METRICS.get(name.rpartition(".")[2])
+    ends = (mean.low, mean.high) if known is None else (max(mean.low, known.low), min(mean.high, known.high))
+    value, low, high, baseline = (None if math.isnan(one) else one for one in (mean.value, *ends, base.value))
     return FoldScore(value=value, low=low, high=high, folds=tuple(values), baseline=baseline)

@@ -57,9 +57,10 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         if self.folds == 1:
             raise SpecError("folds", rule="0, or 2 and more", given=1, remedy="Leave it out, or write folds: 5.")
         members = tuple(read_model(member, "members") for member in self.members)
-        if any(isinstance(member, Folded) for member in members):
+        if any(isinstance(member, Folded) or (isinstance(member, Blend) and member.folds) for member in members):
             remedy = "Write `folds` on the blend: then all members have the same folds, and the weights are chosen out of fold."
-            raise SpecError("a member of a blend", rule="a model that is fitted once", given=Told("folded"), remedy=remedy)
+            raise SpecError("a member of a blend", rule="a model that is fitted once", given=Told("one of folds"), remedy=remedy)
+        members = tuple(structs.replace(member, folds=0) if isinstance(member, Blend) else member for member in members)
         force_setattr(self, "members", members)
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:

@@ -35,9 +35,9 @@ cost.direction = "min"
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    x_N = rng.normal(size=240)
-    bought = np.where(x_N + rng.normal(size=240) > 0, "yes", "no")
-    lines = [f"{x},{z},{y}" for x, z, y in zip(x_N, rng.normal(size=240), bought, strict=True)]
+    x_N = rng.normal(size=160)
+    bought = np.where(x_N + rng.normal(size=160) > 0, "yes", "no")
+    lines = [f"{x},{z},{y}" for x, z, y in zip(x_N, rng.normal(size=160), bought, strict=True)]
     (tmp_path / "rows.csv").write_text("\n".join(["x,z,bought", *lines]))
     (tmp_path / "fermion.yaml").write_text(SPEC)
     (tmp_path / "costs.py").write_text(COST)
@@ -47,7 +47,7 @@ def project(tmp_path: Path) -> Path:
 def test_each_row_is_tested_once_and_the_mean_has_an_interval(project: Path) -> None:
     done = cross_validate(Project.load(project), Run(), folds=4)
     assert done.folds == 4
-    assert sum(rows["test"] for rows in done.rows) == 240
+    assert sum(rows["test"] for rows in done.rows) == 160
     auc = done.metrics["roc_auc"]
     known = [score for score in auc.folds if score is not None]
     assert auc.value == pytest.approx(np.mean(known))
@@ -64,6 +64,7 @@ def test_a_second_time_reuses_the_folds_and_prints_one_document(project: Path, c
     first = json.loads(capsys.readouterr().out)
     assert main(["evaluate", str(project), "split.folds=2", "--json"]) == 0
     second = json.loads(capsys.readouterr().out)
+    assert list(first) == ["name", "task", "folds", "rows", "metrics", "seconds", "stopped"]
     assert first["metrics"] == second["metrics"]
     assert second["seconds"] < first["seconds"]
     assert main(["evaluate", str(project), "--folds", "2"]) == 0

@@ -124,8 +124,10 @@ def test_members_without_names_are_refused_for_what_they_do_not_read() -> None:
 
 
 def test_folds_belong_to_the_blend() -> None:
-    with pytest.raises(SpecError, match="Write `folds` on the blend"):
-        Blend(members=(Folded(model=Linear()),))
+    for member in (Folded(model=Linear()), Blend(members=(Linear(),), folds=3)):
+        with pytest.raises(SpecError, match="Write `folds` on the blend"):
+            Blend(members=(member,))
+    assert Blend(members=(Blend(),)).members[0].folds == 0
     with pytest.raises(SpecError, match=r"folds must be 0, or 2 and more, got 1"):
         Blend(folds=1)
     with pytest.raises(SpecError, match=r"a setting of the model `linear`.*unknown field `nothing`"):
