@@ -25,6 +25,7 @@ from fermion.core.typed import beside, info, part_class
 from fermion.data.checks import KINDS
 from fermion.data.samples import SAMPLES
 from fermion.measure.metrics import METRICS, Task, for_task
+from fermion.research.training import Training
 
 FOLDER = Path(__file__).parent
 PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -74,6 +75,7 @@ def generated() -> dict[str, str]:
         "augments": lambda: _parts("augments"),
         "encoders": lambda: _parts("encoders", "####"),
         "combiners": lambda: _parts("combiners", "####"),
+        "training": lambda: _fields(Training),
         "metrics": _metrics,
         "findings": _findings,
         "samples": _samples,
@@ -145,8 +147,8 @@ def _fields(cls: type[Struct]) -> str:
             continue
         name = "type" if inline and field.name == inline[0] else field.encode_name
         meaning = (
-            words.description(field.type)
-            or told.get(field.name)
+            told.get(field.name)
+            or words.description(field.type)
             or _of_section(field.type)
             or TOLD.get((str(info(cls).tag), field.name), "")
         )

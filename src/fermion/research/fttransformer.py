@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from fermion.core.declared import part
@@ -13,6 +13,7 @@ from fermion.core.run import Run
 from fermion.research.augment import check_parts, read_parts
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tablefit import Built, batch_of, fit_table, steps_of
+from fermion.research.training import Training
 
 
 class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="ft"):
@@ -32,6 +33,7 @@ class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
         precision: of the steps of training; "auto" measures whether bfloat16 is faster here.
+        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
         augment: what the training rows go through, once: smote, oversample and undersample.
 
     >>> FtTransformer(layers=2).width
@@ -50,7 +52,8 @@ class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    training: Training = field(default_factory=Training)
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
 
     def __post_init__(self) -> None:
@@ -71,7 +74,7 @@ class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         net = FtNet(inputs, ready.outputs, features=self.width, layers=self.layers, heads=self.heads, dropout=self.dropout)
         batch = self.batch or batch_of(len(ready))
         recipe = Recipe(
-            steps=steps_of(len(ready), batch, self.epochs),
+            steps=steps_of(len(ready), batch * self.training.accumulate, self.epochs),
             batch=batch,
             optim=Steps(
                 lr=self.lr, matrix_lr=0.0, schedule="one-cycle", warmup=0.1, floor=0.0, betas=(0.9, 0.99), decay=self.decay, clip=1.0
@@ -79,6 +82,7 @@ class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             balance=self.balance,
             evaluations=30,
             patience=self.patience,
+            training=self.training,
             precision=self.precision,
         )
         return Built(net=net, recipe=recipe, heads=net.heads)

@@ -129,6 +129,10 @@ def train(
             if way.schedule == "plateau":
                 plateau.saw(loss)
 
+        def save() -> None:
+            if failed := checkpoints.write(parts):
+                run.emit("warning", stage, failed)
+
         if checkpoints.read(parts):
             run.emit("note", stage, f"Training goes on from step {progress.done:,}, where a run was interrupted.")
         elif training.find_lr:
@@ -174,17 +178,17 @@ def train(
                 progress.looked = math.floor(position * looks)
                 look()
             if checkpoints.due and position < 1.0:
-                checkpoints.write(parts)
+                save()
         if not progress.done:  # stopped while everything was made ready
             raise _unbegun()
         if not progress.whole:
             if run.stopped:  # `fermion run` goes on from here
-                checkpoints.write(parts)
+                save()
             if check.looked != progress.done:
                 look()
             progress.whole = not run.stopped
             if progress.whole and progress.seconds >= training.every:  # of several trainings, only the last has to go on
-                checkpoints.write(parts)
+                save()
     check.restore()
     net.eval()
     if unsettled(net):

@@ -20,6 +20,7 @@ from fermion.research.encoders.plain import Facts
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tabular import default_batch
 from fermion.research.targets import learnable
+from fermion.research.training import Training
 
 if TYPE_CHECKING:
     from fermion.research.blocks.encoding import Encoding
@@ -45,7 +46,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         smoothing: share of the truth that is spread over all classes in training.
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
-        precision: "auto" tries bfloat16 autocast in the first steps and keeps it where it is faster.
+        precision: "auto" tries 16-bit autocast in the first steps and keeps it where it is faster; float16 is for cuda.
+        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
 
     >>> Network(combine="gated").combine
     Gated(width=0)
@@ -64,7 +66,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 8
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
         force_setattr(self, "encoders", {name: read_part("encoders", one) for name, one in self.encoders.items()})
@@ -101,7 +104,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         train, valid = part_of(train, read), part_of(valid, read)
         batch = self.batch or min(256, default_batch(len(train)))
         recipe = loop.Recipe(
-            steps=self.steps or min(LONGEST, max(SHORTEST, PASSES * len(train) // batch)),
+            steps=self.steps or min(LONGEST, max(SHORTEST, PASSES * len(train) // (batch * self.training.accumulate))),
             batch=batch,
             optim=optim.Steps(
                 lr=self.lr,
@@ -118,6 +121,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             evaluations=30,
             patience=self.patience,
             precision=self.precision,
+            training=self.training,
         )
         trained = loop.train(net, train, valid, recipe, run)
         loop.calibrate(net, net.heads, valid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from fermion.columns.output import Value
@@ -13,6 +13,7 @@ from fermion.core.run import Run
 from fermion.research.augment import check_parts, read_parts
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tablefit import Built, batch_of, fit_table, steps_of
+from fermion.research.training import Training
 
 
 class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="realmlp"):
@@ -31,6 +32,7 @@ class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
         precision: of the steps of training; "auto" measures whether bfloat16 is faster here.
+        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
         augment: what the training rows go through, once: smote, oversample and undersample.
 
     >>> RealMlp(layers=2).width
@@ -48,7 +50,8 @@ class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     decay: Annotated[float, Meta(ge=0)] = 0.02
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 0
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    training: Training = field(default_factory=Training)
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
 
     def __post_init__(self) -> None:
@@ -68,7 +71,7 @@ class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         batch = self.batch or batch_of(len(ready))
         values = all(isinstance(output, Value) for output in ready.outputs)
         recipe = Recipe(
-            steps=steps_of(len(ready), batch, self.epochs),
+            steps=steps_of(len(ready), batch * self.training.accumulate, self.epochs),
             batch=batch,
             optim=Steps(
                 lr=self.lr or (0.2 if values else 0.04),
@@ -82,6 +85,7 @@ class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             balance=self.balance,
             evaluations=25,
             patience=self.patience,
+            training=self.training,
             precision=self.precision,
         )
         return Built(net=net, recipe=recipe, heads=net.heads)

@@ -23,6 +23,7 @@ from torch import nn
 
 import fermion
 from fermion.bundle.placing import replacing
+from fermion.core.errors import FermionError
 from fermion.research.model import Encoded
 
 COST = 0.05  # the share of the time that writing may take
@@ -77,18 +78,26 @@ class Checkpoints:
         """Whether it is time to write."""
         return self.path is not None and time.monotonic() - self.last >= max(self.every, self.cost / COST)
 
-    def write(self, parts: Mapping[str, Part]) -> None:
-        """Save the state of the parts, all of it or nothing."""
+    def write(self, parts: Mapping[str, Part]) -> str:
+        """Save the state of the parts, all of it or nothing; returns why that is not possible any more, '' where it is.
+
+        A disk that is full costs the checkpoints, not the training.
+        """
         if self.path is None:
-            return
+            return ""
         began = time.monotonic()
         saved = {"parts": {name: part.state_dict() for name, part in parts.items()}, "random": torch.get_rng_state()}
         if self.device.type == "cuda":
             saved["random on device"] = torch.cuda.get_rng_state(self.device)
-        with replacing(self.path) as scratch:
-            torch.save(saved, scratch)
+        try:
+            with replacing(self.path) as scratch:
+                torch.save(saved, scratch)
+        except (FermionError, OSError, RuntimeError) as failed:
+            self.path = None
+            return f"The state of the training cannot be saved, so it begins anew if it is killed: {failed}"
         self.last = time.monotonic()
         self.cost = self.last - began
+        return ""
 
 
 def fingerprint(net: nn.Module, parts: Mapping[str, Encoded], told: object) -> str:

@@ -19,6 +19,7 @@ from fermion.research.model import Encoded, Export, Fitted, Learned
 from fermion.research.offered import inputs_of
 from fermion.research.tabular import LONGEST, PASSES, SHORTEST, default_batch
 from fermion.research.targets import learnable
+from fermion.research.training import Training
 
 
 class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="torch"):
@@ -44,6 +45,7 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         decay: its weight decay.
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
+        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
 
     >>> Torch(module="my_module:Net", settings={"width": 64}).lr
     0.001
@@ -57,6 +59,7 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 6
+    training: Training = field(default_factory=Training)
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Learn from `train`, keep the weights with the least loss on `valid`.
@@ -80,13 +83,14 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         modules.exportable(net, examples)
         batch = self.batch or default_batch(len(train))
         recipe = loop.Recipe(
-            steps=self.steps or int(np.clip(PASSES * len(train) / batch, SHORTEST, LONGEST)),
+            steps=self.steps or int(np.clip(PASSES * len(train) / (batch * self.training.accumulate), SHORTEST, LONGEST)),
             batch=batch,
             optim=optim.Steps(lr=self.lr, matrix_lr=0.0, schedule="one-cycle", warmup=0.1, floor=0.01, decay=self.decay, clip=1.0),
             balance=self.balance,
             evaluations=30,
             patience=self.patience,
             precision="float32",
+            training=self.training,
         )
         trained = loop.train(net, _only(train, examples), _only(valid, examples), recipe, run)
         ignored = [name for name in train.schema.layout.names if name not in examples]

@@ -23,7 +23,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         floor: the learning rate at both ends, as a share of the peak.
         find_lr: finds the peak of the learning rate with a range test (Smith 2017) before the training; `model.lr` is where it looks.
         clip: the longest gradient that a step follows; 0 follows all.
-        accumulate: batches whose gradients make one step, for the step of a batch that would not fit into the memory.
+        accumulate: batches whose gradients make one step, for steps of more rows than `model.batch`.
         ema: keeps a running mean of the weights with this decay (0.999, say) and judges and keeps that; 0 does not.
         swa: averages the weights of this last share of the training, at a constant learning rate; 0 does not.
         sampling: balanced draws every class of the first target that has classes equally often, with replacement.
@@ -60,8 +60,8 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 given = Told(f"{self.schedule} with schedule-free")
                 raise SpecError("training.schedule", rule="constant for schedule-free", given=given, remedy="Leave it out.")
         if len(averages) > 1:
-            rule = "one way of averaging weights"
-            raise SpecError("training", rule=rule, given=Told(" and ".join(averages)), remedy="Leave all but one out.")
+            rule = "one at the most"
+            raise SpecError("the averages", rule=rule, given=Told(" and ".join(averages)), remedy="Leave all but one out.")
 
     @property
     def every(self) -> float:

@@ -135,6 +135,16 @@ def test_a_broken_checkpoint_is_as_good_as_none(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.run(valid.arrays)[KIND.array], again.run(valid.arrays)[KIND.array])
 
 
+def test_a_disk_that_cannot_take_it_costs_no_training(tmp_path: Path) -> None:
+    model, data = MODELS["mlp"]
+    train, valid = halves(data())
+    (tmp_path / "file").write_text("where a folder should be")
+    events: list[Event] = []
+    fitted = model.fit(train, valid, Run(checkpoints=tmp_path / "file", listeners=(events.append,)))
+    assert len([event for event in events if event.kind == "warning" and "cannot be saved" in event.text]) == 1
+    np.testing.assert_array_equal(model.fit(train, valid, Run()).run(valid.arrays)[KIND.array], fitted.run(valid.arrays)[KIND.array])
+
+
 def test_stopped_by_hand_and_run_again(tmp_path: Path) -> None:
     model, data = MODELS["mlp"]
     train, valid = halves(data())
