@@ -7,6 +7,7 @@ names of the columns, whatever their order. Rows that contain the same have the 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def row_keys(table: Table, *, without: Iterable[str] = ()) -> list[str]:
         without: columns that do not count, such as the label itself.
 
     Raises:
-        DataError: no column is left, or one has a type without a canonical form (Python objects, nested lists).
+        DataError: no column is left, or one has a type without a canonical form (Python objects).
     """
     names = sorted(set(table.names) - set(without))
     if not names:
@@ -47,8 +48,7 @@ def row_keys(table: Table, *, without: Iterable[str] = ()) -> list[str]:
     for row in range(len(table)):
         running = begin.copy()
         for part in parts:
-            value = part[row]
-            running.update(b"\0" if value is None else _sized(value))
+            running.update(_present(part[row]))
         keys.append(running.hexdigest()[:DIGITS])
     return keys
 
@@ -61,13 +61,19 @@ def _sized(value: bytes) -> bytes:
 def _canonical(table: Table, name: str) -> Sequence[bytes | None]:
     import polars as pl
 
-    series = table.series(name)
-    kind = series.dtype
     if name in table.paths:
-        series = pl.Series(name, table.contents(name), dtype=pl.String)
-    elif kind.is_float() or kind.is_integer():
+        return _bytes(pl.Series(name, table.contents(name), dtype=pl.String), name)
+    return _bytes(table.series(name), name)
+
+
+def _bytes(series: pl.Series, name: str) -> Sequence[bytes | None]:
+    """The canonical form of each value, None where it is missing."""
+    import polars as pl
+
+    kind = series.dtype
+    if kind.is_float() or kind.is_integer():
         return _numbers(series)
-    elif kind.is_decimal() or isinstance(kind, pl.Int128 | pl.UInt128 | pl.Categorical | pl.Enum):
+    if kind.is_decimal() or isinstance(kind, pl.Int128 | pl.UInt128 | pl.Categorical | pl.Enum):
         series = series.cast(pl.String)
     elif kind.is_temporal():
         if isinstance(kind, pl.Date | pl.Datetime):
@@ -79,11 +85,25 @@ def _canonical(table: Table, name: str) -> Sequence[bytes | None]:
         flat_NB = np.ascontiguousarray(series.to_numpy()).reshape(len(series), -1)
         head = str(kind).encode()
         return [head + row_B.tobytes() for row_B in flat_NB]
+    elif isinstance(kind, pl.Array):
+        return _bytes(series.cast(pl.List(kind.inner)), name)
+    elif isinstance(kind, pl.List):
+        inner = iter(_bytes(series.filter(series.list.len() > 0).explode(), name))
+        return [None if size is None else b"".join(map(_present, itertools.islice(inner, size))) for size in series.list.len().to_list()]
+    elif isinstance(kind, pl.Struct):
+        fields = sorted(field.name for field in kind.fields)
+        parts = [_bytes(series.struct.field(field), name) for field in fields]
+        rows = zip(series.is_null().to_list(), *parts, strict=True)
+        return [None if gone else b"".join(map(_present, values)) for gone, *values in rows]
     if isinstance(series.dtype, pl.String):
         return [None if value is None else value.encode() for value in series.to_list()]
     if isinstance(series.dtype, pl.Binary):
         return series.to_list()
     raise DataError(f"column `{name}`", rule="of a type that names rows", given=Told(str(kind)), remedy=f"data.ignore: [{name}]")
+
+
+def _present(value: bytes | None) -> bytes:
+    return b"\0" if value is None else _sized(value)
 
 
 def _numbers(series: pl.Series) -> list[bytes | None]:

@@ -58,4 +58,18 @@ def test_what_names_no_row_is_told() -> None:
     with pytest.raises(DataError, match="at least one column"):
         row_keys(Table.of({"y": [1]}), without=["y"])
     with pytest.raises(DataError, match="column `l`"):
-        row_keys(Table(pl.DataFrame({"l": [[1], [2]]})))
+        row_keys(Table(pl.DataFrame({"l": pl.Series([object()], dtype=pl.Object)})))
+
+
+def test_lists_and_places_have_names_by_what_is_in_them() -> None:
+    table = Table.of(
+        {
+            "tags": [["a", "b"], ["ab"], [], None, ["a", "b"]],
+            "steps": [[1, 2], [1.0], None, [], [1.0, 2.0]],
+            "home": [{"lat": 1, "lon": 2}, None, {"lat": 1, "lon": None}, {"lat": 3, "lon": 4}, {"lat": 1.0, "lon": 2.0}],
+        }
+    )
+    keys = row_keys(table)
+    assert keys[0] == keys[4]
+    assert len(set(keys)) == 4
+    assert row_keys(table.take([1, 0])) == [keys[1], keys[0]]
