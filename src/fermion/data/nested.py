@@ -151,7 +151,7 @@ def is_listed(kind: Any) -> bool:
 
     if isinstance(kind, pl.Struct):
         return {field.name for field in kind.fields} == {"lat", "lon"} and all(field.dtype.is_numeric() for field in kind.fields)
-    return isinstance(kind, pl.List | pl.Array) and isinstance(kind.inner, pl.String | pl.Categorical | pl.Enum)
+    return isinstance(kind, pl.List | pl.Array) and any(kind.inner == text for text in (pl.String, pl.Categorical, pl.Enum))
 
 
 def series_values(series: pl.Series) -> Listed:
