@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from fermion.columns.assets import LARGEST, Asset, keep
-from fermion.core import lazy
+from fermion.core import lazy, packaged
 from fermion.core.errors import BundleError, DataError, Told
 
 PADDING, UNKNOWN = "<the padding>", "<the unknown>"  # ids 0 and, of unigram, 1; with a space, which no token of a text has
@@ -84,14 +84,15 @@ def train_tokenizer(texts: Sequence[str], *, kind: Literal["bpe", "unigram"], vo
 
 
 def read_tokenizer(path: str | Path) -> Trained:
-    """A `tokenizer.json` of somebody else's. Padding and truncation that the file asks for are taken out of it.
+    """A `tokenizer.json` of somebody else's, also `package://MODULE/PATH`. Padding and truncation that it asks for are taken out.
 
     Raises:
         DataError: it is not there, or no tokeniser.
     """
     subject, remedy = f"the tokeniser {path}", "Give the path of a tokenizer.json as the library `tokenizers` writes it."
     try:
-        with Path(path).open("rb") as file:
+        at = packaged.inside(str(path), subject=subject) if str(path).startswith(packaged.PREFIX) else Path(path)
+        with at.open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as bad:
         raise DataError(subject, rule="a file that can be read", given=Told(bad.strerror or str(bad)), remedy=remedy) from None

@@ -41,6 +41,7 @@ class Run:
         budget: seconds the work may take, or None. Fitting stops in time with the best model so far.
         folder: scratch space that may be deleted afterwards.
         checkpoints: where a long piece of work saves its state and looks for one to go on from; None for nowhere.
+        cache: where what is dear to compute is kept under its content, for this run and later ones; None for nowhere.
         home: where files and modules that a setting names lie: the project's folder; the working directory for None.
         listeners: who hears the events.
 
@@ -57,11 +58,12 @@ class Run:
         budget: float | None = None,
         folder: Path | None = None,
         checkpoints: Path | None = None,
+        cache: Path | None = None,
         home: Path | None = None,
         listeners: tuple[Listener, ...] = (),
     ) -> None:
         self.seed, self.device, self.budget, self.folder, self.home = seed, device, budget, folder, home
-        self.checkpoints = checkpoints
+        self.checkpoints, self.cache = checkpoints, cache
         self.listeners = list(listeners)
         self.began = time.monotonic()
         self._stop = threading.Event()
@@ -107,6 +109,6 @@ class Run:
         """A run with a share of the time that is left: same seed, listeners and stop signal."""
         budget = None if self.budget is None else self.left() * share
         part = Run(seed=self.seed, device=self.device, budget=budget, folder=self.folder, home=self.home)
-        part.checkpoints = self.checkpoints
+        part.checkpoints, part.cache = self.checkpoints, self.cache
         part.listeners, part._stop = self.listeners, self._stop
         return part

@@ -124,6 +124,7 @@ class Pipeline:
         run.listeners.append(self.events.append)
         run.home = project.folder
         self.fresh = fresh
+        run.cache = None if fresh else project.state / "cache"
         self.stages = Stages(None if fresh else project.state / "cache", run)
         self._table: Table | None = None
         self._unread: list[Aside] = []

@@ -17,6 +17,7 @@ from fermion.core.run import Run
 from fermion.research.encoder import Combiner, Encoder, columns_of, usual, width_for
 from fermion.research.encoders.combiners import Concat
 from fermion.research.encoders.plain import Facts
+from fermion.research.encoders.pretrained import beside
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tabular import default_batch
 from fermion.research.targets import learnable
@@ -88,9 +89,12 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         lazy.load("torch", extra="train")
         from fermion.research import graphs, loop, optim
         from fermion.research.blocks.mixednet import MixedNet
+        from fermion.research.pretrained.features import ahead
 
         with loop.seeded(run.seed_for("fit: weights")):
-            encodings: dict[str, Encoding] = {name: encoder.build(named, train) for name, (encoder, named) in chosen.items()}
+            encodings: dict[str, Encoding] = {
+                name: beside(encoder, run.home).build(named, train) for name, (encoder, named) in chosen.items()
+            }
             combining = cast("Combiner", self.combine).build(list(encodings.values()), len(train))
             net = MixedNet(
                 encodings,
@@ -102,6 +106,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             )
         read = read_by(chosen)
         train, valid = part_of(train, read), part_of(valid, read)
+        examples = valid.arrays if len(valid) else train.arrays
+        train, valid = ahead(list(encodings.values()), train, valid, run)
         batch = self.batch or min(256, default_batch(len(train)))
         recipe = loop.Recipe(
             steps=self.steps or min(LONGEST, max(SHORTEST, PASSES * len(train) // (batch * self.training.accumulate))),
@@ -125,7 +131,6 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         )
         trained = loop.train(net, train, valid, recipe, run)
         loop.calibrate(net, net.heads, valid)
-        examples = valid.arrays if len(valid) else train.arrays
         notes = (f"the net does not read {', '.join(unread)}: no encoder is known for such arrays",) if unread else ()
         return Fitted(
             schema=train.schema,

@@ -53,17 +53,20 @@ class Steps(Struct, frozen=True, kw_only=True):
         """`optimizer` and, where there are matrices for it, Muon; together they hold every weight that learns once.
 
         Vectors (biases, normalisations), embeddings, the `Heads` and parts that say `elementwise = True` (whose weights are tables,
-        not matrices that multiply) are never Muon's.
+        not matrices that multiply) are never Muon's, nor those of parts that say `rate_share = x`, which were trained before and learn at
+        that share of `lr`.
         """
         tables = [part for part in net.modules() if isinstance(part, nn.Embedding | Heads) or getattr(part, "elementwise", False)]
-        kept = {id(w) for part in tables for w in part.parameters()}
+        slow = {id(w): share for part in net.modules() if (share := getattr(part, "rate_share", None)) for w in part.parameters()}
+        kept = {id(w) for part in tables for w in part.parameters()} | slow.keys()
         weights = [(name, w) for name, w in net.named_parameters() if w.requires_grad]
         matrices = [w for _, w in weights if w.ndim >= 2 and id(w) not in kept] if self.matrix_lr else []
         taken = {id(w) for w in matrices}
         rest: dict[float, list[Tensor]] = {}
         for name, w in weights:
             if id(w) not in taken:
-                rest.setdefault(next((share for end, share in self.factors if name.endswith(end)), 1.0), []).append(w)
+                share = slow.get(id(w)) or next((share for end, share in self.factors if name.endswith(end)), 1.0)
+                rest.setdefault(share, []).append(w)
         made: list[torch.optim.Optimizer] = []
         if rest:
             made.append(self._first([{"params": some, "lr": self.lr * share} for share, some in rest.items()]))

@@ -209,7 +209,7 @@ def _most(codes_N: NDArray[np.int64]) -> int:
     return int(counts.argmax())
 
 
-class _Given(Struct, frozen=True, kw_only=True, tag_field="type", tag="given"):
+class Given(Struct, frozen=True, kw_only=True, tag_field="type", tag="given"):
     """One array that is encoded already, as a column: how a model is told of prepared arrays."""
 
     slot: Slot
@@ -226,7 +226,7 @@ class _Given(Struct, frozen=True, kw_only=True, tag_field="type", tag="given"):
     def needs(self) -> tuple[str, ...]:
         return ()
 
-    def fit(self, values: Values) -> _Given:
+    def fit(self, values: Values) -> Given:
         return self
 
     def encode(self, values: Values) -> tuple[NDArray[Any]]:
@@ -252,4 +252,4 @@ def _prepared(train: Encoded, groups: tuple[Group, ...], coded: list[int], flagg
         if column not in coded
     ]
     slots += [(named.field, named.slot) for named in layout.arrays]
-    return Schema(fields=tuple(Field(name=name, column=_Given(slot=slot), missing=True) for name, slot in slots))
+    return Schema(fields=tuple(Field(name=name, column=Given(slot=slot), missing=True) for name, slot in slots))
