@@ -56,3 +56,9 @@ def test_a_variable_that_is_not_set_says_how_to_set_it(fermion: Command, project
     told = fermion("run", "projects/card-fraud/real.yaml", "--json", env={**os.environ, **env})
     assert told.code == 2
     assert "export FERMION_DATA=" in told.error["remedy"]
+
+
+def test_support_questions_are_told_apart(fermion: Command, projects: Path) -> None:
+    told = fermion("run", "projects/support-intents/fermion.yaml", "--json", "data.source=sample://intents?rows=2000", "evaluate.draws=100")
+    assert told.code == 0, told.err
+    assert told.document["metrics"]["accuracy"]["value"] > 0.88
