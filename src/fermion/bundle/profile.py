@@ -57,7 +57,8 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 answered[output.target] = NumberSketch.fit((array >= LIKELY).sum(1).astype(np.float64))
             else:
                 said = output.decode({output.array: array}, Argmax())["prediction"]
-                answered[output.target] = NumberSketch.fit(np.asarray(said, np.float64))
+                said_N = np.asarray(said, np.float64).reshape(len(array), -1).mean(axis=1)  # of several steps their mean
+                answered[output.target] = NumberSketch.fit(said_N)
         return cls(inputs=inputs, outputs=answered)
 
 

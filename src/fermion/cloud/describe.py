@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from fermion.columns.expect import said
-from fermion.columns.output import Labels, Output, Probability, Quantiles, Survival, keys_of
+from fermion.columns.output import Horizon, Labels, Output, Probability, Quantiles, Survival, keys_of
 from fermion.columns.request import Requests
 from fermion.columns.schema import Field
 
@@ -101,6 +101,8 @@ def _output(output: Output) -> dict[str, Any]:
             more = {"classes": list(output.classes)}
         case Quantiles():
             more = {"levels": list(output.levels)}
+        case Horizon():
+            more = {"levels": list(output.levels), "steps": output.steps}
         case Survival():
             more = {"times": list(output.times)}
         case _:

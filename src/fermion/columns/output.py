@@ -30,6 +30,7 @@ from fermion.columns.classes import (
 from fermion.columns.column import Arrays, Batch, Values, is_missing, rejected
 from fermion.columns.count import Count
 from fermion.columns.decision import Argmax, Decision, Median, Threshold, Thresholds
+from fermion.columns.horizon import Horizon
 from fermion.columns.labels import Labels
 from fermion.columns.number import read_numbers
 from fermion.columns.quantiles import Quantiles
@@ -41,6 +42,7 @@ __all__ = [
     "Argmax",
     "Count",
     "Decision",
+    "Horizon",
     "Kind",
     "Label",
     "Labels",
@@ -231,7 +233,7 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         return {"prediction": self.restore(arrays[self.array]).tolist()}
 
 
-Output = Probability | Value | Labels | Quantiles | Count | Survival
+Output = Probability | Value | Labels | Quantiles | Count | Survival | Horizon
 
 
 class Kind(Protocol):

@@ -28,6 +28,7 @@ OWN = {
     },
     "targets": {
         "count": "fermion.columns.count:Count",
+        "horizon": "fermion.columns.horizon:Horizon",
         "labels": "fermion.columns.labels:Labels",
         "ordinal": "fermion.columns.ordinal:Ordinal",
         "quantiles": "fermion.columns.quantiles:Quantiles",

@@ -19,7 +19,8 @@ class Answered(Struct, frozen=True, kw_only=True, eq=False):
     """N rows of truth beside what was said about them.
 
     Args:
-        kind: "labels": truth (N, K) 0 or 1, said (N, K) probabilities, decided (N, K); "quantiles": truth (N,), said (N, Q);
+        kind: "labels": truth (N, K) 0 or 1, said (N, K) probabilities, decided (N, K); "quantiles": truth (N,), said (N, Q),
+            or of a horizon truth (N, H + P) with the history behind it, said (N, H, Q);
             "survival": truth (N, 2) time and event, said (N, T) cumulative hazards.
         about: (M,) by name, what the metrics need to know of the output: `levels` of quantiles, `times` of a survival.
         each: (N,) how bad each answer is, for slices and the worst rows; None where single rows cannot be judged.

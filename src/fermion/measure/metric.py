@@ -13,7 +13,7 @@ from fermion.measure.answered import Answered
 from fermion.measure.scored import Floats, Scored
 from fermion.measure.tally import Basis, Tally
 
-Task = Literal["binary", "multiclass", "regression", "ordinal", "multilabel", "quantiles", "count", "survival"]
+Task = Literal["binary", "multiclass", "regression", "ordinal", "multilabel", "quantiles", "count", "survival", "forecast"]
 Needs = Literal["decided", "probabilities", "values", "labels", "quantiles", "survival"]
 
 

@@ -117,6 +117,7 @@ _TASKS: dict[Task, tuple[str, ...]] = {
     "multilabel": ("macro_f1", "micro_f1", "mean_average_precision", "hamming_loss", "exact_match"),
     "quantiles": ("pinball", "coverage", "interval_width"),
     "count": ("poisson_deviance", "mae", "rmse"),
+    "forecast": ("pinball", "mase", "coverage", "interval_width"),
     "survival": ("concordance", "integrated_brier"),
 }
 

@@ -17,7 +17,7 @@ from fermion.columns.column import Values
 from fermion.columns.features import name_of as name_of_feature
 from fermion.columns.infer import infer
 from fermion.columns.number import read_numbers
-from fermion.columns.output import Output, Probability, Value, infer_output, name_of
+from fermion.columns.output import Horizon, Output, Probability, Value, infer_output, name_of
 from fermion.columns.schema import Schema, missing_rows
 from fermion.columns.text import Text
 from fermion.core import registry
@@ -66,7 +66,8 @@ def labelled(table: Table, data: Data, where: str = "") -> Table:
             )
     if len(targets) > 1 and not data.drop_unlabelled:
         return table  # a missing label masks that target's loss and metric
-    for beside in set(truth_of(data)) - set(table.names):
+    also = {kind.history for target in targets if isinstance(kind := (data.columns.get(target) or Declared()).column, Horizon)} - {None}
+    for beside in sorted({*truth_of(data), *map(str, also)} - set(table.names)):
         remedy = did_you_mean(beside, table.names)
         raise DataError("a column that a target reads", rule="in the data", given=beside, remedy=remedy, where=where)
     missing_N = np.any([missing_rows(values) for values in table.part(slice(None), truth_of(data)).values()], axis=0)
@@ -213,6 +214,8 @@ def truth_of(data: Data) -> list[str]:
 
 
 def _reads(kind: Any) -> tuple[str, ...]:
+    if isinstance(kind, Horizon):
+        return ()  # the numbers before are what there is to learn from
     return kind.of("").reads[1:] if kind is not None and kind.__struct_config__.tag in registry.names("targets") else ()
 
 

@@ -27,7 +27,7 @@ from fermion.research.judging import BY
 from fermion.research.mistakes import most_confident
 from fermion.research.model import Curve, Encoded
 from fermion.research.report import Detail, Importance, Report
-from fermion.research.scoring import Answering, Judged, answers, judge, names_of, prefix_of, scores, task_of
+from fermion.research.scoring import Answering, Judged, answers, judge, names_of, prefix_of, scores, smoothed, task_of
 
 __all__ = ["Report", "check", "evaluate", "missed"]
 
@@ -101,7 +101,9 @@ def evaluate(
         seed, of_rows = run.seed_for("bootstrap"), None if units is None else units[judged.at]
         scored = scores(judged, baseline[output.array], draws=spec.evaluate.draws, seed=seed, groups=of_rows)
         scored |= own_metrics.scores(own, judged, baseline[output.array], draws=spec.evaluate.draws, seed=seed, groups=of_rows)
-        found |= {prefix_of(output, test.outputs) + name: score for name, score in scored.items()}
+        found |= {
+            prefix_of(output, test.outputs) + name: score for name, score in (scored | smoothed(judged, baseline[output.array])).items()
+        }
         details[output.target] = _detail(judged, test, raw, rows, levels, run)
     shuffled, more = importances(model, test, decided, run)
     details = {target: _with_importance(detail, shuffled.get(target, ())) for target, detail in details.items()}

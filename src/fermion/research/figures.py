@@ -12,6 +12,7 @@ from fermion.columns.output import Probability, name_of
 from fermion.measure import metrics
 from fermion.measure.answered import Answered
 from fermion.measure.curves import Curve, calibration, precision_recall_curve, roc_curve
+from fermion.measure.quantile_metrics import ahead
 from fermion.measure.scored import Floats, Scored
 from fermion.measure.tally import Ranking, areas, ratio
 from fermion.research.report import Confusion, Histogram, Line, Reliability, Scatter
@@ -115,7 +116,9 @@ def coverage(scored: Answered) -> Reliability | None:
         return None
     weights = np.ones(len(scored)) if scored.weights is None else scored.weights
     levels_Q = scored.about["levels"]
-    seen_Q = np.average(scored.truth[:, None] <= scored.said, axis=0, weights=weights)
+    y = ahead(scored)[..., None]
+    below = np.where(np.isnan(y), levels_Q, y <= scored.said).reshape(len(scored), -1, len(levels_Q)).mean(1)
+    seen_Q = np.average(below, axis=0, weights=weights)
     count = np.full(len(levels_Q), float(weights.sum()))
     error = float(abs(seen_Q - levels_Q).mean())
     return Reliability(of="a value up to the quantile", said=_rounded(levels_Q), seen=_rounded(seen_Q), count=_rounded(count), error=error)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fermion.columns.output import UNLABELLED, Count, Labels, Output, Probability, Quantiles, Survival, Value
+from fermion.columns.output import UNLABELLED, Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Value
 from fermion.columns.quantiles import middle
 
 UNCERTAINTY = "log variance of the losses"  # among the raw outputs of `blocks.Weighed`: no array is called so, theirs have a colon
@@ -366,6 +366,8 @@ def head_of(output: Output) -> Head:
             return Several(len(output.classes))
         case Quantiles():
             return Pinball(output.levels)
+        case Horizon():
+            return Pinball(output.levels, output.steps)
         case Count():
             return Rate(output.mean, output.family == "negative_binomial")
         case Survival():

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
-from fermion.columns.output import Count, Decision, Labels, Output, Probability, Quantiles, Survival, Value, name_of, usual
+from fermion.columns.output import Count, Decision, Horizon, Labels, Output, Probability, Quantiles, Survival, Value, name_of, usual
 from fermion.columns.quantiles import middle
 from fermion.measure.answered import Answered
 from fermion.measure.metrics import METRICS
-from fermion.measure.quantile_metrics import pinball
+from fermion.measure.quantile_metrics import pinball, row_pinball
 from fermion.measure.scored import Floats, Scored
 from fermion.measure.tally import Basis
 
@@ -24,6 +25,7 @@ BY = {
     "count": "mae",
     "multilabel": "hamming_loss",
     "quantiles": "pinball",
+    "forecast": "pinball",
 }
 
 
@@ -54,6 +56,10 @@ def scored_of(
             truth, made, levels = output.restore(y), output.restore(said), np.asarray(output.levels)
             each, about = pinball(truth, made, levels), {"levels": levels}
             return Answered(kind="quantiles", truth=truth, said=made, each=each, weights=weights, about=about)
+        case Horizon():
+            about = {"levels": np.asarray(output.levels)} | ({"season": np.array([output.season])} if output.past > output.season else {})
+            found = Answered(kind="quantiles", truth=output.restore(y), said=output.restore(said), weights=weights, about=about)
+            return structs.replace(found, each=row_pinball(found))
         case Survival():
             return Answered(kind="survival", truth=y, said=said, weights=weights, about={"times": np.asarray(output.times)})
 
@@ -89,10 +95,17 @@ def told(output: Output, scored: Scored | Answered, n: int) -> tuple[str | float
         case Labels():
             assert scored.decided is not None
             return _names(output, scored.truth[n]), _names(output, scored.decided[n])
+        case Horizon():
+            middles = scored.said[n, :, middle(output.levels)]
+            return _steps(scored.truth[n, : output.steps]), _steps(middles)
         case Quantiles():
             return float(scored.truth[n]), float(scored.said[n, middle(output.levels)])
         case _:
             return str(scored.truth[n].tolist()), str(scored.said[n].tolist())
+
+
+def _steps(numbers: NDArray[Any]) -> str:
+    return ", ".join(f"{number:.4g}" for number in numbers[:8].tolist()) + (", ..." if len(numbers) > 8 else "")
 
 
 def _names(output: Labels, there_K: NDArray[Any]) -> str:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from fermion.bundle.manifest import Score
 from fermion.columns.column import Arrays
-from fermion.columns.output import Decision, Output
+from fermion.columns.output import Decision, Horizon, Output
 from fermion.core.errors import DataError, Told
 from fermion.measure.answered import Answered
 from fermion.measure.intervals import intervals
 from fermion.measure.metrics import Metric, Task, for_task
 from fermion.measure.scored import Scored
+from fermion.research.forecasters import instead, seasonal_naive, smoothing
 from fermion.research.judging import scored_of
 from fermion.research.model import Encoded
 
@@ -74,10 +75,29 @@ def judge(output: Output, encoded: Encoded, said: Arrays, decision: Decision | N
 
 
 def guessed(judged: Judged, guess: Sequence[Any]) -> Scored | Answered:
-    """The same rows answered by someone who has seen the training labels only: what the output's `prior` says, for every row."""
+    """The same rows answered by someone who has seen the training labels only: what the output's `prior` says, for every row; of a horizon with a
+    history, by what stood there one season before."""
     output, weights = judged.output, judged.scored.weights
     prior = np.asarray(guess, np.float64).reshape(output.tail)
-    return scored_of(output, judged.y, np.broadcast_to(prior, (len(judged.at), *output.tail)), weights, None)
+    made = np.broadcast_to(prior, (len(judged.at), *output.tail))
+    if isinstance(output, Horizon) and output.past > output.season:
+        made = instead(seasonal_naive, judged.y[:, output.steps :], output.steps, output.season, output.levels, made)
+    return scored_of(output, judged.y, made, weights, None)
+
+
+def smoothed(judged: Judged, guess: Sequence[Any]) -> dict[str, Score]:
+    """The metrics of exponential smoothing of each row's own history, as `ets.METRIC`: what a horizon with a history is compared with."""
+    output, weights = judged.output, judged.scored.weights
+    if not isinstance(output, Horizon) or output.past <= output.season:
+        return {}
+    base = guessed(judged, guess)
+    assert isinstance(base, Answered)
+    naive = (base.said - output.offset) / output.scale
+    made = instead(smoothing, judged.y[:, output.steps :], output.steps, output.season, output.levels, naive)
+    found = scored_of(output, judged.y, made, weights, None)
+    return {
+        f"ets.{metric.name}": Score(value=finite(metric.score(found)), baseline=finite(metric.score(base))) for metric in judged.metrics
+    }
 
 
 def scores(judged: Judged, guess: Sequence[Any], *, draws: int, seed: int, groups: NDArray[np.int64] | None = None) -> dict[str, Score]:

@@ -10,12 +10,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.output import Count, Labels, Output, Probability, Quantiles, Survival, Value
+from fermion.columns.output import Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Value
 from fermion.core.errors import DataError, SpecError, Told
 from fermion.research.model import Encoded
 
 PLAIN = (Probability, Value)  # what a model learns that does not say more
-EVERY = (Probability, Value, Labels, Quantiles, Count, Survival)
+EVERY = (Probability, Value, Labels, Quantiles, Count, Survival, Horizon)
 NETS = ("mlp", "cnn", "baseline")  # the models that learn every kind of target
 ABLE: dict[str, tuple[str, ...]] = {}  # kinds that others learn too
 AT_RISK = 256  # rows in a batch from which the ranks of times in it say enough
