@@ -20,7 +20,7 @@ from fermion.research.encoders.plain import Facts
 from fermion.research.encoders.pretrained import beside
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tabular import default_batch
-from fermion.research.targets import learnable
+from fermion.research.targets import EVERY, learnable, least_batch
 from fermion.research.training import Training
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         decay: its weight decay.
         smoothing: share of the truth that is spread over all classes in training.
         balance: weighs rows so that every class counts equally.
+        weigh: what the loss of each of several targets counts: the same (`equal`), or as much as is `learned`.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
         precision: "auto" tries 16-bit autocast in the first steps and keeps it where it is faster; float16 is for cuda.
         training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
@@ -66,6 +67,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     decay: Annotated[float, Meta(ge=0)] = 0.01
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     balance: bool = False
+    weigh: Literal["equal", "learned"] = "equal"
     patience: Annotated[int, Meta(ge=0)] = 8
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     training: Training = field(default_factory=Training)
@@ -84,10 +86,11 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             Stopped: it was stopped before the first step.
         """
         for output in train.outputs:
-            learnable(output, train)
+            learnable(output, train, kinds=EVERY)
         chosen, unread = self.chosen(train.schema.layout)
         lazy.load("torch", extra="train")
         from fermion.research import graphs, loop, optim
+        from fermion.research.blocks import Weighed
         from fermion.research.blocks.mixednet import MixedNet
         from fermion.research.pretrained.features import ahead
 
@@ -108,7 +111,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         train, valid = part_of(train, read), part_of(valid, read)
         examples = valid.arrays if len(valid) else train.arrays
         train, valid = ahead(list(encodings.values()), train, valid, run)
-        batch = self.batch or min(256, default_batch(len(train)))
+        batch = self.batch or max(min(256, default_batch(len(train))), least_batch(train.outputs))
         recipe = loop.Recipe(
             steps=self.steps or min(LONGEST, max(SHORTEST, PASSES * len(train) // (batch * self.training.accumulate))),
             batch=batch,
@@ -129,7 +132,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             precision=self.precision,
             training=self.training,
         )
-        trained = loop.train(net, train, valid, recipe, run)
+        weighed = Weighed(net, len(train.outputs)) if self.weigh == "learned" and len(train.outputs) > 1 else net
+        trained = loop.train(weighed, train, valid, recipe, run)
         loop.calibrate(net, net.heads, valid)
         notes = (f"the net does not read {', '.join(unread)}: no encoder is known for such arrays",) if unread else ()
         return Fitted(

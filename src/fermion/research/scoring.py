@@ -75,8 +75,10 @@ def judge(output: Output, encoded: Encoded, said: Arrays, decision: Decision | N
 
 
 def guessed(judged: Judged, guess: Sequence[Any]) -> Scored | Answered:
-    """The same rows answered by someone who has seen the training labels only: what the output's `prior` says, for every row; of a horizon with a
-    history, by what stood there one season before."""
+    """The same rows answered by someone who has seen the training labels only: what the output's `prior` says, for every row.
+
+    Of a horizon with a history it is what stood there one season before.
+    """
     output, weights = judged.output, judged.scored.weights
     prior = np.asarray(guess, np.float64).reshape(output.tail)
     made = np.broadcast_to(prior, (len(judged.at), *output.tail))

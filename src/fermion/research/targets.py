@@ -16,7 +16,7 @@ from fermion.research.model import Encoded
 
 PLAIN = (Probability, Value)  # what a model learns that does not say more
 EVERY = (Probability, Value, Labels, Quantiles, Count, Survival, Horizon)
-NETS = ("mlp", "cnn", "baseline")  # the models that learn every kind of target
+NETS = ("mlp", "net", "realmlp", "ft", "cnn", "baseline")  # the models that learn every kind of target
 ABLE: dict[str, tuple[str, ...]] = {}  # kinds that others learn too
 AT_RISK = 256  # rows in a batch from which the ranks of times in it say enough
 
