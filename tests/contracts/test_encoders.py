@@ -6,6 +6,7 @@ from fermion.research.encoders.attentive import Transformer
 from fermion.research.encoders.convolutional import Cnn, ConvNeXt, ResNet
 from fermion.research.encoders.plain import Facts, Vector
 from fermion.research.encoders.recurrent import Bag, Recurrent
+from fermion.research.encoders.rocket import Rocket
 from fermion.testing.encoders import EncoderContract
 
 
@@ -71,3 +72,15 @@ class TestTransformerOnTokens(EncoderContract):
 
 class TestTransformerOnSeries(EncoderContract):
     encoder, role = Transformer(width=16, heads=2, layers=1, positions="learned", feed="swiglu", pooling="mean"), "series"
+
+
+class TestRocket(EncoderContract):
+    encoder, role = Rocket(width=8, thresholds=2), "series"
+
+
+class TestRocketOnIrregularSteps(EncoderContract):
+    encoder, role = Rocket(width=8, thresholds=1), "times"
+
+
+class TestGruOnIrregularSteps(EncoderContract):
+    encoder, role = Recurrent(width=8, pooling="both"), "times"

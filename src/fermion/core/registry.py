@@ -64,6 +64,7 @@ OWN = {
         "pretrained": "fermion.research.encoders.pretrained:Pretrained",
         "recurrent": "fermion.research.encoders.recurrent:Recurrent",
         "resnet": "fermion.research.encoders.convolutional:ResNet",
+        "rocket": "fermion.research.encoders.rocket:Rocket",
         "transformer": "fermion.research.encoders.attentive:Transformer",
         "vector": "fermion.research.encoders.plain:Vector",
     },

@@ -16,6 +16,7 @@ from fermion.core.lazy import load
 from fermion.data.cards import CardTransactions
 from fermion.data.heartbeats import Heartbeats
 from fermion.data.intents import SupportQuestions
+from fermion.data.listings import Listings
 from fermion.data.loans import LoanApplications
 from fermion.data.spoken import SpokenDigits
 from fermion.data.table import Table
@@ -75,6 +76,7 @@ SAMPLES: dict[str, type[Sample]] = {
     "diabetes": Diabetes,
     "card-transactions": CardTransactions,
     "loan-applications": LoanApplications,
+    "listings": Listings,
     "ecg": Heartbeats,
     "spoken": SpokenDigits,
     "intents": SupportQuestions,

@@ -89,10 +89,18 @@ class Product(Struct, frozen=True, kw_only=True):
 
 
 def default_model(schema: Schema, budget: float = 0.0) -> Model:
-    """A CNN where there is a picture, else trees; the blend where a budget of half a minute or more leaves time for it."""
+    """By the kinds of columns: `cnn` for one picture and what stands beside it, `net` for texts, series, sounds and several kinds, else trees.
+
+    Where a table without those has a budget of half a minute or more, it is the blend.
+
+    >>> from fermion.columns.number import Number
+    >>> type(default_model(Schema.of({"age": Number()}))).__name__
+    'Trees'
+    """
     layout = schema.layout
-    if any(named.slot.role == "image" for named in layout.arrays):
-        return registry.find("models", "cnn")()
+    roles = [named.slot.role for named in layout.arrays if named.slot.role not in ("mask", "times", "vector")]
+    if roles:
+        return registry.find("models", "cnn" if roles == ["image"] else "net")()
     return registry.find("models", "blend" if budget >= ROOMY and (layout.numbers or layout.codes) else "trees")()
 
 
