@@ -43,7 +43,7 @@ def test_python_blocks(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", ["data.md", "project-file.md", "series.md", "models.md", "training.md"])
+@pytest.mark.parametrize("page", ["data.md", "networks.md", "project-file.md", "series.md", "models.md", "training.md"])
 def test_yaml_blocks_are_parts_of_project_files(page: str) -> None:
     """Every field of every example is there, and takes what is shown."""
     from fermion.core import spec, yaml12

@@ -89,7 +89,7 @@ class Product(Struct, frozen=True, kw_only=True):
 
 
 def default_model(schema: Schema, budget: float = 0.0) -> Model:
-    """By the kinds of columns: `cnn` for one picture and what stands beside it, `net` for texts, series, sounds and several kinds, else trees.
+    """By the kinds of columns: `cnn` for one picture beside numbers, `net` for texts, series, sounds and several kinds, else trees.
 
     Where a table without those has a budget of half a minute or more, it is the blend.
 
