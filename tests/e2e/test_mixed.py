@@ -10,14 +10,14 @@ from .conftest import Command
 PROJECT = """\
 name: market
 data:
-  source: sample://listings?rows=500
+  source: sample://listings?rows=900
   target: sold
   columns: {text: {type: text, vocabulary: 400}, picture: image}
 model:
   type: net
   encoders: {text: {type: bag, width: 32}, picture: {type: cnn, widths: [8, 16]}}
   combine: gated
-  steps: 150
+  steps: 200
   batch: 64
 evaluate: {draws: 100, require: {roc_auc: 0.65}}
 """
