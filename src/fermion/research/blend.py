@@ -19,7 +19,7 @@ from fermion.research.folded import Folded
 from fermion.research.mixture import Mixture, answered, called, joined, mean_of, read_model
 from fermion.research.model import Curve, Encoded, Fitted, Model
 from fermion.research.rowloss import losses_of, mixed_loss
-from fermion.research.targets import labelled, learnable
+from fermion.research.targets import EVERY, labelled, learnable
 
 FEW, BAGS = 2000, 20  # validation rows under which the weights are means over so many bootstraps
 WIDE = {"type": "trees", "leaves": 127, "min_leaf": 5}
@@ -71,7 +71,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             Stopped: it was stopped before the first member had learned.
         """
         for output in train.outputs:
-            learnable(output, train)
+            learnable(output, train, kinds=EVERY)
         models = self.members or _default(train)
         small = not self.members and len(train) + len(valid) < SMALL
         folds = self.folds if self.folds is not None else FOLDS if small else 0

@@ -14,7 +14,7 @@ from fermion.columns.category import FIRST, MISSING, UNSEEN
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output, Probability
 from fermion.columns.schema import Schema
-from fermion.core.errors import DataError, SpecError, Stopped, Told
+from fermion.core.errors import DataError, Stopped, Told
 from fermion.core.run import Run
 from fermion.research.design import vectors_of
 from fermion.research.forest import Branches
@@ -23,7 +23,6 @@ from fermion.research.nodes import Nodes
 from fermion.research.targets import Target, width
 
 MOST_LEVELS = 64  # categories with more levels are split by rank of frequency: sets of many rare levels only fit noise
-KINDS = ("probability", "value")  # what boosting learns
 MOST_CLASSES = 1000  # every round grows a tree for each class
 MOST_ROUNDS, UNVALIDATED_ROUNDS = 5000, 200
 
@@ -113,22 +112,6 @@ class Inputs(Struct, frozen=True, kw_only=True):
                     x = nodes.add("Where", nodes.add("Equal", x, wanted), nodes.constant(instead), x)
             parts.append(x)
         return nodes.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-
-
-def check_outputs(outputs: Sequence[Output], *, model: str) -> None:
-    """Whether all targets are classes or values.
-
-    Raises:
-        SpecError: one is something else.
-    """
-    for output in outputs:
-        if output.__struct_config__.tag not in KINDS:
-            raise SpecError(
-                f"the target `{output.target}` of model.type {model}",
-                rule="classes or a number",
-                given=Told(str(output.__struct_config__.tag)),
-                remedy="Set model.type to net, which learns every kind of target.",
-            )
 
 
 def check_classes(target: Target, *, model: str) -> Target:

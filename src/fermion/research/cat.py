@@ -26,7 +26,6 @@ from fermion.research.boosting import (
     answer_of,
     balanced,
     check_classes,
-    check_outputs,
     check_running,
     graphs_of,
     sum_nodes,
@@ -84,10 +83,9 @@ class Catboost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
             SpecError: a target that is neither classes nor a number.
             Stopped: it was stopped before the first round. Without time there are a few rounds per output.
         """
-        check_outputs(train.outputs, model="catboost")
         inputs = Inputs.of(train.schema, model="catboost")
         check_running(run)
-        targets = [check_classes(learnable(output, train), model="catboost") for output in train.outputs]
+        targets = [check_classes(learnable(output, train, model="catboost"), model="catboost") for output in train.outputs]
         models: dict[str, bytes] = {}
         codings: dict[str, Coding] = {}
         notes: list[str] = []

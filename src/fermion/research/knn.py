@@ -14,7 +14,6 @@ from fermion.columns.column import Arrays
 from fermion.columns.output import Output, Probability
 from fermion.core.errors import SpecError, Stopped, Told
 from fermion.core.run import Run
-from fermion.research.boosting import check_outputs
 from fermion.research.design import MOST_LEVELS, Design
 from fermion.research.model import Curve, Encoded, Export, Fitted
 from fermion.research.nodes import Nodes
@@ -63,8 +62,7 @@ class Knn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             SpecError: a target that is neither classes nor a number, or private columns.
             Stopped: it was stopped before it began.
         """
-        check_outputs(train.outputs, model="knn")
-        targets = [learnable(output, train) for output in train.outputs]
+        targets = [learnable(output, train, model="knn") for output in train.outputs]
         if train.schema.private:
             raise SpecError(
                 "the columns of model.type knn",

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from fermion.bundle.steps import Onnx
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output, Probability
+from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
 from fermion.research.design import Design
 from fermion.research.model import Curve, Encoded, Export, Fitted
 from fermion.research.nodes import Nodes
 from fermion.research.targets import Target, learnable, width
 
+MOST_CLASSES = 10_000
 Vector = NDArray[np.float64]
 
 
@@ -48,9 +50,10 @@ class Linear(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """Solve for every output. The validation part is not used.
 
         Raises:
-            DataError: no labelled row, one class, nothing to read, or pictures that are too large.
+            DataError: no labelled row, one class or over 10,000, nothing to read, or pictures that are too large.
+            SpecError: a target that is neither classes nor a number.
         """
-        targets = [learnable(output, train) for output in train.outputs]
+        targets = [_few(learnable(output, train, model="linear")) for output in train.outputs]
         design = Design.of(train)
         x_ND = design.matrix(train.arrays)
         heads: dict[str, Head] = {}
@@ -72,7 +75,8 @@ class Linear(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """Weights (D, K), intercepts (K,) and the loss after every step. The loss is divided by N, for steps of one size."""
         classes, (rows, columns) = width(target.output), x_ND.shape
         free = 1 if classes == 2 else classes  # vectors that are learned
-        y_NK = np.eye(classes)[target.y]
+        y_NK = np.zeros((rows, classes))
+        y_NK[np.arange(rows), target.y] = 1
         losses: list[float] = []
 
         def loss(flat: Vector) -> tuple[float, Vector]:
@@ -146,6 +150,22 @@ class Formula(Struct, frozen=True, kw_only=True):
         graph = nodes.finish(made, shapes=shapes)
         step = Onnx(graph="linear", inputs={name: name for name in self.design.reads}, outputs={name: name for name in made})
         return Export(graphs={"linear": graph}, steps=(step,))
+
+
+def _few(target: Target) -> Target:
+    """The same target, where there are not too many classes.
+
+    Raises:
+        DataError: there are more than 10,000.
+    """
+    if width(target.output) > MOST_CLASSES:
+        raise DataError(
+            f"the classes of `{target.output.target}`",
+            rule=f"at most {MOST_CLASSES:,} for linear, which learns weights of its own for each",
+            given=Told(f"{width(target.output):,}"),
+            remedy="Group rare classes, or set model.type to knn.",
+        )
+    return target
 
 
 def ridge(x_ND: NDArray[Any], y_N: Vector, w_N: Vector, l2: float) -> tuple[Vector, Vector]:

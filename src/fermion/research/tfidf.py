@@ -15,7 +15,7 @@ from fermion.columns.output import Output, Probability
 from fermion.core import lazy
 from fermion.core.errors import DataError, Stopped, Told
 from fermion.core.run import Run
-from fermion.research.boosting import balanced, check_outputs
+from fermion.research.boosting import balanced
 from fermion.research.design import Design
 from fermion.research.linear import lbfgs
 from fermion.research.model import Curve, Encoded, Export, Fitted
@@ -69,8 +69,7 @@ class Tfidf(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             SpecError: a target that is neither classes nor a number.
             Stopped: it was stopped before the first step.
         """
-        check_outputs(train.outputs, model="tfidf")
-        targets = [_few(learnable(output, train)) for output in train.outputs]
+        targets = [_few(learnable(output, train, model="tfidf")) for output in train.outputs]
         if self.balance:
             targets = [balanced(target) for target in targets]
         if run.stopped:

@@ -17,7 +17,7 @@ from fermion.core import lazy
 from fermion.core.declared import part
 from fermion.core.run import Run
 from fermion.research.augment import check_parts, check_roles, read_parts, resample, resampling_notes
-from fermion.research.boosting import Inputs, balanced, boost, check_classes, check_outputs, check_running
+from fermion.research.boosting import Inputs, balanced, boost, check_classes, check_running
 from fermion.research.forest import ensemble
 from fermion.research.model import Curve, Encoded, Export, Fitted
 from fermion.research.nodes import Nodes
@@ -77,11 +77,10 @@ class Trees(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             Stopped: it was stopped before the first round. Without time there is one round per output.
         """
         inputs = Inputs.of(train.schema, model="trees")
-        check_outputs(train.outputs, model="trees")
         check_running(run)
         check_roles(self.augment, train, model="trees")
         for output in train.outputs:
-            check_classes(learnable(output, train), model="trees")
+            check_classes(learnable(output, train, model="trees"), model="trees")
         read = structs.replace(train, arrays={name: train.arrays[name] for name in inputs.reads})
         train = resample(self.augment, read, run, copies=True)
         x_NF, v_NF = inputs.matrix(train.arrays), inputs.matrix(valid.arrays)

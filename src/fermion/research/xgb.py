@@ -24,7 +24,6 @@ from fermion.research.boosting import (
     balanced,
     boost,
     check_classes,
-    check_outputs,
     check_running,
     graphs_of,
     sum_nodes,
@@ -83,10 +82,9 @@ class Xgboost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             SpecError: a target that is neither classes nor a number.
             Stopped: it was stopped before the first round. Without time there is one round per output.
         """
-        check_outputs(train.outputs, model="xgboost")
         inputs = Inputs.of(train.schema, model="xgboost")
         check_running(run)
-        targets = [check_classes(learnable(output, train), model="xgboost") for output in train.outputs]
+        targets = [check_classes(learnable(output, train, model="xgboost"), model="xgboost") for output in train.outputs]
         x_NF, v_NF = inputs.matrix(train.arrays), inputs.matrix(valid.arrays)
         models: dict[str, bytes] = {}
         notes: list[str] = []

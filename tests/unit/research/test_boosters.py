@@ -93,13 +93,6 @@ def test_catboost_codes_of_many_levels_do_not_know_their_own_row() -> None:
 
 
 @each_of_three
-def test_vectors_are_read_beside_the_numbers(model: Any) -> None:
-    train = table({"x": np.zeros(200).tolist()}, [row % 2 for row in range(200)])
-    inputs = model.fit(table({"x": np.arange(200.0).tolist()}, [row % 2 for row in range(200)]), none_of(train), Run())
-    assert inputs.notes == ("y: 20 rounds",)
-
-
-@each_of_three
 @pytest.mark.parametrize("kind", ["three rows", "a column without a value", "a column of one value"])
 def test_little_to_learn_from_is_learned_from(model: Any, kind: str) -> None:
     rows = 3 if kind == "three rows" else 50
