@@ -23,7 +23,7 @@ from fermion.research.targets import EVERY, labelled, learnable
 
 FEW, BAGS = 2000, 20  # validation rows under which the weights are means over so many bootstraps
 WIDE = {"type": "trees", "leaves": 127, "min_leaf": 5}
-SMALL, FOLDS = 10_000, 5  # rows under which the default members are fitted on so many folds
+SMALL, FOLDS, ROOMY = 10_000, 5, 30.0  # rows under which the default members are fitted on so many folds, given so many seconds
 
 
 class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="blend"):
@@ -41,7 +41,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         rounds: of the greedy selection.
         folds: 2 or more fits each member that often, each time without one part of the training and validation rows (`folded`): the
             weights are then chosen on all rows, by answers of models that did not see them. 0 fits it once. Left out: 5 where the
-            members are left out too and training and validation part together have fewer than 10,000 rows, else 0.
+            members are left out too, training and validation part together have fewer than 10,000 rows, and 30 seconds are left; else 0.
 
     >>> Blend(members=("linear", {"type": "trees", "leaves": 7})).members[1].leaves
     7
@@ -73,7 +73,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         for output in train.outputs:
             learnable(output, train, kinds=EVERY)
         models = self.members or _default(train)
-        small = not self.members and len(train) + len(valid) < SMALL
+        small = not self.members and len(train) + len(valid) < SMALL and run.left() >= ROOMY
         folds = self.folds if self.folds is not None else FOLDS if small else 0
         kept: list[tuple[str, Fitted]] = []
         notes: list[str] = []

@@ -236,14 +236,14 @@ def test_the_default_for_tables_is_a_blend_where_a_budget_leaves_time() -> None:
 
 
 def test_the_default_members_have_folds_on_small_tables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(**settings: Any) -> set[str]:
+    def told(budget: float = 60.0, **settings: Any) -> set[str]:
         train, valid = halves(table(120))
-        fitted = Blend(**settings).fit(train, valid, Run(budget=3.0))
+        fitted = Blend(**settings).fit(train, valid, Run(budget=budget))
         return {note.split(":")[0] for note in fitted.notes if "each without one of 5 folds" in note}
 
     monkeypatch.setattr("fermion.research.blend._default", lambda _: (Baseline(), Linear()))
     assert told() == {"baseline", "linear"}
-    assert told(folds=0) == set()
+    assert told(folds=0) == told(budget=20.0) == set()
     assert told(members=(Baseline(), Linear())) == set()
     monkeypatch.setattr("fermion.research.blend.SMALL", 100)
     assert told() == set()
