@@ -57,7 +57,9 @@ from fermion.research.parity import check_parity
 from fermion.research.prepare import Prepared, plan_of
 from fermion.research.scoring import answers, task_of
 
-LIBRARIES = ("numpy", "onnxruntime", "polars", "torch", "lightgbm", "scikit-learn", "onnx")
+LIBRARIES = (
+    "numpy", "onnxruntime", "polars", "torch", "lightgbm", "scikit-learn", "onnx", "skl2onnx", "keras", "tensorflow", "tensorflow-cpu",
+)  # fmt: skip
 ROOMY = 30.0  # seconds of a budget from which the default for tables is the blend
 
 

@@ -141,10 +141,16 @@ def train_it(keras: Any, model: Any, train: Part, valid: Part, job: Job, folder:
     model.compile(optimizer=optimizer, loss=losses)
     best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "weights": None, "done": 0}
 
+    parent = os.getppid()
+
+    def over() -> bool:
+        """Whether to end: the rest of the time is for the export; without a parent nobody waits for the model."""
+        late = job.seconds is not None and time.monotonic() - began > 0.8 * job.seconds
+        return late or (folder / "stop").exists() or os.getppid() != parent
+
     class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            late = job.seconds is not None and time.monotonic() - began > 0.8 * job.seconds
-            if batch % LOOK == LOOK - 1 and (late or (folder / "stop").exists()):
+            if batch % LOOK == LOOK - 1 and over():
                 model.stop_training = True
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -159,8 +165,7 @@ def train_it(keras: Any, model: Any, train: Part, valid: Part, job: Job, folder:
             line = Epoch(epoch=epoch + 1, epochs=job.epochs, loss=loss, valid=None if other is None else float(other))
             sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
             sys.stdout.buffer.flush()
-            waited = 0 < job.patience <= epoch + 1 - best["epoch"]
-            if waited or (folder / "stop").exists() or (job.seconds is not None and time.monotonic() - began > 0.8 * job.seconds):
+            if over() or 0 < job.patience <= epoch + 1 - best["epoch"]:
                 model.stop_training = True
 
     model.fit(
