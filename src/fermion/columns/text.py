@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fermion.columns.assets import Asset
 from fermion.columns.column import Coded, Slot, Values, is_missing, rejected
 from fermion.columns.tokenizer import Trained, default_vocabulary, opened, rare_ids, read_tokenizer, train_tokenizer
+from fermion.core import packaged
 from fermion.core.errors import SpecError, Told
 
 RULE = "text or null"
@@ -42,7 +43,9 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         SpecError: settings for training a tokeniser beside one that is given.
     """
 
-    tokenizer: Annotated[str, Meta(description="The path of a tokenizer.json; trained on the training part when left out.")] = ""
+    tokenizer: Annotated[
+        str, Meta(description="The path of a tokenizer.json, or package://MODULE/PATH; trained on the training part when left out.")
+    ] = ""
     algorithm: Annotated[Literal["bpe", "unigram"], Meta(description="How a tokeniser is trained: byte-level BPE, or unigram.")] = "bpe"
     vocabulary: Annotated[
         int, Meta(ge=0, le=1_000_000, description="Tokens to train, 256 at least; 0 for one per 40 words, from 512 to 16,384.")
@@ -119,7 +122,8 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         """
         if not self.tokenizer or self.asset is not None:
             return self
-        made = read_tokenizer(folder / self.tokenizer)
+        elsewhere = self.tokenizer.startswith(packaged.PREFIX)
+        made = read_tokenizer(self.tokenizer if elsewhere else folder / self.tokenizer)
         return msgspec.structs.replace(self, asset=made.asset, size=made.size, padding=made.padding)
 
     def encode(self, values: Values) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

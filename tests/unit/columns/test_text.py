@@ -142,3 +142,16 @@ def test_a_text_is_never_made_of_something_else() -> None:
     for value in (3, b"a", ["a"]):
         with pytest.raises(ValueRejected, match="row 1: value must be text or null"):
             read_texts(["a", value])
+
+
+def test_a_tokeniser_inside_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "some_package_with_a_tokeniser"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    asset = Text(vocabulary=300).fit(["good food", "bad food"]).asset
+    assert asset is not None
+    (folder / "tokenizer.json").write_bytes(asset.read())
+    monkeypatch.syspath_prepend(tmp_path)
+    inside = Text(tokenizer=f"package://{folder.name}/tokenizer.json")
+    assert inside.fit(["good food"]).asset == asset
+    assert inside.placed(tmp_path).asset == asset
