@@ -13,8 +13,10 @@ from fermion.columns.column import Batch, Column
 from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.columns.sequence import Sequence as Series
+from fermion.columns.text import Text
 from fermion.research.baseline import Baseline
-from fermion.research.encoders.combiners import Gated
+from fermion.research.encoders.attentive import Transformer
+from fermion.research.encoders.combiners import Attention, Gated
 from fermion.research.encoders.convolutional import Cnn as Picture
 from fermion.research.encoders.convolutional import ResNet
 from fermion.research.encoders.plain import Facts
@@ -112,3 +114,32 @@ class TestNet(ModelContract):
             "picture": [None, np.zeros((8, 8), dtype=np.uint8), None],
             "pulse": [None, [], [None, 1e30, *([0.0] * 30)]],
         }
+
+
+class TestNetOnTexts(ModelContract):
+    """Texts whose words tell the signal, read by a Transformer whose steps a combiner attends to."""
+
+    model = Network(
+        encoders={"note": Transformer(width=16, heads=2, layers=1)},
+        facts=Facts(width=8, blocks=0),
+        combine=Attention(width=16, heads=2, queries=2),
+        width=16,
+        steps=80,
+        batch=32,
+        lr=0.01,
+    )
+    rows = 200
+
+    def columns(self) -> dict[str, Column]:
+        return {"noise": Number(), "note": Text(vocabulary=300)}
+
+    def batch(self, signal_N: NDArray[np.float64], rng: np.random.Generator) -> Batch:
+        words = ("terrible", "bad", "poor", "fair", "good", "great", "superb")
+        told = [words[int(np.clip(round(2 * x) + 3, 0, 6))] for x in signal_N]
+        return {
+            "noise": rng.normal(size=len(signal_N)).tolist(),
+            "note": [f"it was {'very ' * int(rng.integers(0, 3))}{word} today" for word in told],
+        }
+
+    def strange(self) -> Batch:
+        return {"noise": [None, 1e30, -1e30], "note": [None, "", "ungewöhnlich " * 9]}

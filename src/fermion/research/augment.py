@@ -55,6 +55,9 @@ class Frame(Struct, frozen=True, kw_only=True):
     series: dict[str, Series] = field(default_factory=dict[str, Series])
 
 
+Enter = Callable[["Tensor", Picture], "Tensor"]
+
+
 class Labels(Struct, frozen=True, kw_only=True):
     """One truth about the rows: targets by name, (B,) codes or values, and what each row counts in the loss, (B,) or None for 1."""
 
@@ -188,10 +191,10 @@ class Augmenting:
         parts: of the kinds "row" and "mixing".
         frame: what the arrays mean.
         run: where the seeds come from.
-        enter: the layer of the net that makes (B, C, H, W) of pictures as they are encoded (`Pixels`), where there are any.
+        enter: makes (B, C, H, W) as the net sees it of pictures as they are encoded, where there are any.
     """
 
-    def __init__(self, parts: Sequence[Augment], frame: Frame, run: Run, enter: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(self, parts: Sequence[Augment], frame: Frame, run: Run, enter: Enter | None = None) -> None:
         self.parts, self.frame, self.enter, self.batches = tuple(parts), frame, enter, 0
         self.seeds = [run.seed_for(_stream(position)) for position in range(len(self.parts))]
 
@@ -199,8 +202,7 @@ class Augmenting:
         """The next batch, augmented."""
         rows = Rows(frame=self.frame, arrays=arrays, labels=labels)
         if self.enter is not None:
-            enter = self.enter
-            rows = rows.pictures(lambda bytes_bHWC, _: enter(bytes_bHWC))
+            rows = rows.pictures(self.enter)
         for part, seed in zip(self.parts, self.seeds, strict=True):
             rows = part.apply(rows, _generator(seed * 1_000_003 + self.batches))
         self.batches += 1
@@ -213,14 +215,14 @@ def augmenting(
     run: Run,
     *,
     pictures: Mapping[str, Picture] | None = None,
-    enter: Callable[[Tensor], Tensor] | None = None,
+    enter: Enter | None = None,
 ) -> Augmenting | None:
     """What the training loop applies to its batches, or None where nothing is.
 
     Args:
         train: the training part.
         pictures: the arrays of pictures by name.
-        enter: the layer of the net that reads them.
+        enter: makes of their bytes what the net sees.
     """
     chosen = [part for part in parts if part.kind != "resampling"]
     return Augmenting(chosen, _frame(train, pictures), run, enter) if chosen else None

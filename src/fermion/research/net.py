@@ -14,6 +14,7 @@ from fermion.core import lazy, registry
 from fermion.core.declared import part
 from fermion.core.errors import DataError, SpecError, Told, UsageError, did_you_mean
 from fermion.core.run import Run
+from fermion.research.augment import augmenting, check_parts, check_roles, read_parts, resample, resampling_notes
 from fermion.research.encoder import Combiner, Encoder, columns_of, usual, width_for
 from fermion.research.encoders.combiners import Concat
 from fermion.research.encoders.plain import Facts
@@ -26,6 +27,7 @@ from fermion.research.training import Training
 if TYPE_CHECKING:
     from fermion.research.blocks.encoding import Encoding
 
+AUGMENTED = ("numbers", "codes", "image", "series", "wave", "tokens")  # roles whose arrays augmentations may change
 FACTS = "facts"  # what the numbers and codes of all columns are called among the encodings
 SHORTEST, LONGEST, PASSES = 300, 5_000, 30
 
@@ -49,6 +51,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         weigh: what the loss of each of several targets counts: the same (`equal`), or as much as is `learned`.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
         precision: "auto" tries 16-bit autocast in the first steps and keeps it where it is faster; float16 is for cuda.
+        augment: what training rows go through: resampling once, changes of rows in every batch anew.
         training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
 
     >>> Network(combine="gated").combine
@@ -70,9 +73,13 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     weigh: Literal["equal", "learned"] = "equal"
     patience: Annotated[int, Meta(ge=0)] = 8
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    augment: tuple[Annotated[Any, part("augments")], ...] = ()
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
+        force_setattr(self, "augment", read_parts(self.augment))
+        why = "Rows of texts and series of different lengths cannot be mixed."
+        check_parts(self.augment, model="net", kinds=("resampling", "row"), roles=AUGMENTED, why=why)
         force_setattr(self, "encoders", {name: read_part("encoders", one) for name, one in self.encoders.items()})
         force_setattr(self, "facts", read_part("encoders", self.facts))
         force_setattr(self, "combine", read_part("combiners", self.combine))
@@ -88,10 +95,12 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         for output in train.outputs:
             learnable(output, train, kinds=EVERY)
         chosen, unread = self.chosen(train.schema.layout)
+        check_roles(self.augment, train, model="net")
         lazy.load("torch", extra="train")
         from fermion.research import graphs, loop, optim
         from fermion.research.blocks import Weighed
         from fermion.research.blocks.mixednet import MixedNet
+        from fermion.research.blocks.pictures import PictureReader, entered
         from fermion.research.pretrained.features import ahead
 
         with loop.seeded(run.seed_for("fit: weights")):
@@ -110,7 +119,9 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         read = read_by(chosen)
         train, valid = part_of(train, read), part_of(valid, read)
         examples = valid.arrays if len(valid) else train.arrays
-        train, valid = ahead(list(encodings.values()), train, valid, run)
+        grown = resample(self.augment, train, run)
+        resampled = resampling_notes(self.augment, train, grown)
+        train, valid = ahead(list(encodings.values()), grown, valid, run)
         batch = self.batch or max(min(256, default_batch(len(train))), least_batch(train.outputs))
         recipe = loop.Recipe(
             steps=self.steps or min(LONGEST, max(SHORTEST, PASSES * len(train) // (batch * self.training.accumulate))),
@@ -133,7 +144,15 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             training=self.training,
         )
         weighed = Weighed(net, len(train.outputs)) if self.weigh == "learned" and len(train.outputs) > 1 else net
-        trained = loop.train(weighed, train, valid, recipe, run)
+        device = loop.device_of(run.device)
+        sides = {
+            named.name: (int(named.slot.shape[0] or 1), int(named.slot.shape[1] or 1))
+            for named in train.schema.layout.arrays
+            if named.slot.role == "image"
+        }
+        frame = {one.name: one.picture(*sides[one.name], device) for one in encodings.values() if isinstance(one, PictureReader)}
+        by_batch = augmenting(self.augment, train, run, pictures=frame, enter=entered if frame else None)
+        trained = loop.train(weighed, train, valid, recipe, run, augment=by_batch)
         loop.calibrate(net, net.heads, valid)
         notes = (f"the net does not read {', '.join(unread)}: no encoder is known for such arrays",) if unread else ()
         return Fitted(
@@ -141,7 +160,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             outputs=train.outputs,
             learned=graphs.Net(net, train.outputs, examples, layout=train.schema.layout),
             curves=trained.curves,
-            notes=(*trained.notes, *notes),
+            notes=(*resampled, *trained.notes, *notes),
         )
 
     def chosen(self, layout: Layout) -> tuple[dict[str, tuple[Encoder, tuple[Named, ...]]], tuple[str, ...]]:

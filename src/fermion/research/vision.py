@@ -117,7 +117,7 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         sides, device = self.net_size(height, width) or (height, width), loop.device_of(run.device)
         means, spreads = (torch.tensor(each, device=device).view(-1, 1, 1) for each in (mean, std))
         frame = {picture.name: Picture(mean=means, spread=spreads, height=sides[0], width=sides[1])}
-        by_batch = augmenting(self.augments, train, run, pictures=frame, enter=net.pixels)
+        by_batch = augmenting(self.augments, train, run, pictures=frame, enter=lambda pixels_BHWC, _: net.pixels(pixels_BHWC))
         trained = loop.train(net, grown, valid, recipe, run, augment=by_batch)
         loop.calibrate(net, net.heads, valid)
         examples = valid.arrays if len(valid) else train.arrays

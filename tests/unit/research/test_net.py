@@ -152,3 +152,15 @@ def test_listings_are_the_same_for_the_same_seed_and_say_what_they_promise() -> 
     assert 0.3 < sold.mean() < 0.7
     assert sold[broken].mean() < 0.3
     assert Category().fit(table.values("thing")).levels
+
+
+def test_augmentations_change_training_rows_of_every_kind_and_others_are_refused() -> None:
+    train = encoded(COLUMNS)
+    model = small(augment=("oversample", "noise", "flip", "jitter"))
+    fitted = model.fit(train, train, Run(seed=1))
+    assert np.isfinite(fitted.run(train.arrays)[train.outputs[0].array]).all()
+    with pytest.raises(SpecError, match="Rows of texts and series of different lengths cannot be mixed"):
+        small(augment=("mixup",))
+    notes = encoded({"note": Text(vocabulary=300)})
+    with pytest.raises(DataError, match=r"`flip` in model\.augment must be for arrays that the table of this net has"):
+        Network(encoders={"note": Bag()}, augment=("flip",)).fit(notes, notes, Run())

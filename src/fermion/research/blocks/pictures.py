@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fermion.columns.output import Output
+from fermion.research.augment import Picture
 from fermion.research.blocks.encoding import Encoding, Tensors
 from fermion.research.blocks.facts import Facts
 from fermion.research.blocks.heads import Heads
@@ -140,3 +141,16 @@ class PictureReader(Encoding):
     def forward(self, arrays: Tensors) -> Tensor:
         x = arrays[self.name]
         return self.body(self.pixels(x) if x.dtype == torch.uint8 else x)
+
+    def picture(self, height: int, width: int, device: torch.device) -> Picture:
+        """What its pictures, of this size as they are encoded, are to augmentations."""
+        sides = self.pixels.size or (height, width)
+        mean, spread = (self.pixels.shift / 255).to(device), (1 / (255 * self.pixels.scale)).to(device)
+        return Picture(mean=mean, spread=spread, height=sides[0], width=sides[1])
+
+
+def entered(pixels_BHWC: Tensor, picture: Picture) -> Tensor:
+    """What `Pixels` makes of bytes, by what a picture is to augmentations: (B, H, W, C) uint8 -> (B, C, height, width) float32."""
+    x_BCHW = pixels_BHWC.permute(0, 3, 1, 2).contiguous().float().div_(255).sub_(picture.mean).div_(picture.spread)
+    sides = (picture.height, picture.width)
+    return x_BCHW if x_BCHW.shape[2:] == sides else F.interpolate(x_BCHW, sides, mode="bilinear", align_corners=False)
