@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
-from numpy.typing import NDArray
 
 from fermion.columns.schema import Named
 from fermion.core import lazy
@@ -15,12 +14,11 @@ from fermion.core.declared import part
 from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
 from fermion.research.augment import Augment, Picture, augmenting, check_roles, read_parts, resample, resampling_notes
+from fermion.research.encoders.convolutional import channel_statistics, net_size
 from fermion.research.model import Encoded, Fitted
 from fermion.research.picture_augment import Distort
 from fermion.research.targets import EVERY, learnable
 from fermion.research.training import Training
-
-SMALLEST, LARGEST = 28, 64  # sides of a picture in the net
 
 
 class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="cnn"):
@@ -135,10 +133,7 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         >>> Cnn().net_size(8, 8), Cnn().net_size(28, 28), Cnn().net_size(480, 640), Cnn().net_size(2, 200)
         ((28, 28), None, (48, 64), (4, 64))
         """
-        longer, least = max(height, width), 2 ** (len(self.widths) - 1)  # what the poolings need
-        share = (self.size or min(max(longer, SMALLEST), LARGEST)) / longer
-        size = (max(least, round(height * share / 2) * 2), max(least, round(width * share / 2) * 2))
-        return None if size == (height, width) else size
+        return net_size(height, width, self.size, len(self.widths))
 
 
 def default_steps(rows: int, batch: int) -> int:
@@ -167,12 +162,6 @@ def the_picture(rows: Encoded) -> Named:
             else "Leave all but one out with data.columns.",
         )
     return pictures[0]
-
-
-def channel_statistics(pixels_NHWC: NDArray[Any]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel over at most 5,000 evenly spaced pictures, in shares of 255."""
-    some = np.asarray(pixels_NHWC[:: max(1, len(pixels_NHWC) // 5_000)], dtype=np.float32) / 255
-    return [float(m) for m in some.mean((0, 1, 2))], [max(float(s), 1e-2) for s in some.std((0, 1, 2))]
 
 
 def facts_of(rows: Encoded) -> Any:
