@@ -130,7 +130,10 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         if isinstance(values, Coded):
             ids_DL, mask_DL = values.mended(self.encode)
             return ids_DL[values.codes], mask_DL[values.codes]
-        lists = self.tokens(values)
+        return self.filled(self.tokens(values))
+
+    def filled(self, lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Lists of ids as `ids` (N, L) and `mask` (N, L), L the length of the longest and 1 at least."""
         counts_N = np.fromiter(map(len, lists), np.int64, len(lists))
         longest = max(1, int(counts_N.max(initial=1)))
         mask_NL = np.arange(longest) < np.maximum(counts_N, 1)[:, None]

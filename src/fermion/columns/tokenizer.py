@@ -135,6 +135,26 @@ def rare_ids(asset: Asset) -> frozenset[int]:
     return frozenset(id for token, id in vocabulary.items() if token in unknown or token in single)
 
 
+def special_ids(asset: Asset) -> frozenset[int]:
+    """The ids that stand for no piece of a text: beginning, end, padding, unknown, and whatever else the file calls special."""
+    return frozenset(id for id, token in opened(asset, 1).get_added_tokens_decoder().items() if token.special)
+
+
+def written(asset: Asset, lists: Sequence[Sequence[int]]) -> list[str]:
+    """Ids as texts again, as they were normalised and with special tokens left out; cut anew, such a text has the same ids."""
+    return _writer(asset).decode_batch([list(ids) for ids in lists], skip_special_tokens=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _writer(asset: Asset) -> Any:
+    """A tokeniser that writes what it reads: without the contractions and spaces that a WordPiece decoder mends for the eye."""
+    tokenizers = lazy.load("tokenizers", extra="text")
+    made = _parsed(asset.read(), BundleError, f"the asset {asset.name}", "")
+    if isinstance(made.decoder, tokenizers.decoders.WordPiece):
+        made.decoder = tokenizers.decoders.WordPiece(prefix=made.decoder.prefix, cleanup=False)
+    return made
+
+
 _FILLS = ("[PAD]", "<pad>", "<|endoftext|>")
 
 

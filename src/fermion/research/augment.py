@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 import msgspec
@@ -22,6 +23,7 @@ from fermion.core.errors import DataError, SpecError, Told, UsageError
 from fermion.core.run import Run
 from fermion.research.model import Encoded
 from fermion.research.series import Series, series_of
+from fermion.research.wording import Wording, wordings_of
 
 if TYPE_CHECKING:  # naming a part in a project file costs no torch
     import torch
@@ -46,13 +48,16 @@ class Picture(Struct, frozen=True, kw_only=True):
 class Frame(Struct, frozen=True, kw_only=True):
     """What the arrays of a batch mean; all of it comes from the training part.
 
-    `pictures` and `series` are the arrays of them by name. `spread`: (F,) standard deviation of each number where present, or None.
+    `pictures`, `series` and `texts` are the arrays of them by name. `spread`: (F,) standard deviation of each number where present, or
+    None. `home`: where files that a setting names lie.
     """
 
     outputs: tuple[Output, ...]
     pictures: dict[str, Picture] = field(default_factory=dict[str, Picture])
     spread: Tensor | None = None
     series: dict[str, Series] = field(default_factory=dict[str, Series])
+    texts: dict[str, Wording] = field(default_factory=dict[str, Wording])
+    home: Path | None = None
 
 
 Enter = Callable[["Tensor", Picture], "Tensor"]
@@ -225,7 +230,7 @@ def augmenting(
         enter: makes of their bytes what the net sees.
     """
     chosen = [part for part in parts if part.kind != "resampling"]
-    return Augmenting(chosen, _frame(train, pictures), run, enter) if chosen else None
+    return Augmenting(chosen, _frame(train, run, pictures), run, enter) if chosen else None
 
 
 def resample(parts: Sequence[Augment], train: Encoded, run: Run, *, copies: bool = False) -> Encoded:
@@ -242,7 +247,7 @@ def resample(parts: Sequence[Augment], train: Encoded, run: Run, *, copies: bool
     lazy.load("torch", extra="train")
     import torch
 
-    rows = _rows(train)
+    rows = _rows(train, run)
     for place, part in chosen:
         made = part.apply(rows, _generator(run.seed_for(f"{_stream(place)} before")))
         rows = made if part.kind == "resampling" else _both(torch.cat, rows, made)
@@ -340,18 +345,24 @@ def name_of(part: Augment) -> str:
     return str(cast("Struct", part).__struct_config__.tag)
 
 
-def _frame(train: Encoded, pictures: Mapping[str, Picture] | None = None) -> Frame:
-    series = series_of(train)
-    if "numbers" not in train.arrays:
-        return Frame(outputs=train.outputs, pictures=dict(pictures or {}), series=series)
-    import torch
+def _frame(train: Encoded, run: Run, pictures: Mapping[str, Picture] | None = None) -> Frame:
+    spread: Tensor | None = None
+    if "numbers" in train.arrays:
+        import torch
 
-    numbers = np.ma.masked_invalid(train.arrays["numbers"])
-    spread_F = np.asarray(numbers.std(axis=0, dtype=np.float64).filled(0.0), dtype=np.float32)
-    return Frame(outputs=train.outputs, pictures=dict(pictures or {}), spread=torch.from_numpy(spread_F), series=series)
+        numbers = np.ma.masked_invalid(train.arrays["numbers"])
+        spread = torch.from_numpy(np.asarray(numbers.std(axis=0, dtype=np.float64).filled(0.0), dtype=np.float32))
+    return Frame(
+        outputs=train.outputs,
+        pictures=dict(pictures or {}),
+        spread=spread,
+        series=series_of(train),
+        texts=wordings_of(train),
+        home=run.home,
+    )
 
 
-def _rows(train: Encoded) -> Rows:
+def _rows(train: Encoded, run: Run) -> Rows:
     """The whole part as tensors, types as they are."""
     import torch
 
@@ -361,7 +372,7 @@ def _rows(train: Encoded) -> Rows:
             {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in each.items()} for each in (train.arrays, train.targets)
         )
         weights = None if train.weights is None else torch.from_numpy(np.asarray(train.weights, dtype=np.float64))
-    return Rows(frame=_frame(train), arrays=arrays, labels=(Labels(targets=targets, weights=weights),))
+    return Rows(frame=_frame(train, run), arrays=arrays, labels=(Labels(targets=targets, weights=weights),))
 
 
 def _both(cat: Callable[[list[Any]], Tensor], first: Rows, second: Rows) -> Rows:
