@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays, Values
 from fermion.columns.labels import LIKELY
-from fermion.columns.output import Argmax, Labels, Output, Probability, Value, name_of
+from fermion.columns.output import Argmax, Labels, Output, Probability, Tags, Value, name_of
 from fermion.columns.private import read, within
 from fermion.columns.repair import meant
 from fermion.columns.schema import Field, Schema, missing_rows
@@ -53,6 +53,8 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 answered[f"{output.target}.confidence"] = NumberSketch.fit(array.max(axis=1).astype(np.float64))
             elif isinstance(output, Value):
                 answered[output.target] = NumberSketch.fit(output.restore(array))
+            elif isinstance(output, Tags):
+                answered[output.target] = CategorySketch.fit([name_of(label) for row in output.labels(array) for label in row])
             elif isinstance(output, Labels):
                 answered[output.target] = NumberSketch.fit((array >= LIKELY).sum(1).astype(np.float64))
             else:

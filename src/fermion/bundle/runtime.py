@@ -85,7 +85,7 @@ class Runtime:
                 name = f"step {position} ({step.__struct_config__.tag})"
                 raise BundleError(name, rule="able to take its arrays", given=Told(str(bad)), remedy=_AGAIN) from None
         for name, tail in self._tails:
-            if known[name].shape != (rows, *tail):
+            if not fits(known[name].shape, (rows, *tail)):
                 rule = f"of the shape {(rows, *tail)}: rows{' x classes' if tail else ''}"
                 raise BundleError(f"the output array `{name}`", rule=rule, given=Told(str(known[name].shape)), remedy=_AGAIN)
         return {name: known[name] for name, _ in self._tails}
@@ -98,7 +98,7 @@ class Runtime:
         """
         encoded = self.encode(batch)
         if len(next(iter(encoded.values()))) == 0:
-            return {name: np.zeros((0, *tail), dtype=np.float32) for name, tail in self._tails}
+            return {name: np.zeros((0, *(max(size, 0) for size in tail)), dtype=np.float32) for name, tail in self._tails}
         return self.run(encoded)
 
     def decode(self, arrays: Arrays) -> Batch:
@@ -128,6 +128,15 @@ class Runtime:
             return self._sessions[graph].run(outputs, inputs)
         except Exception as bad:  # ONNX Runtime raises a dozen classes of its own
             raise BundleError(f"the graph `{graph}`", rule="able to answer its arrays", given=Told(_first(bad)), remedy=_AGAIN) from None
+
+
+def fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether an array has the shape that is wanted, in which -1 is any length.
+
+    >>> fits((2, 5, 3), (2, -1, 3)), fits((2, 3), (2, 4))
+    (True, False)
+    """
+    return len(shape) == len(wanted) and all(size in (-1, there) for there, size in zip(shape, wanted, strict=True))
 
 
 def _session(name: str, graphs: Mapping[str, bytes], threads: int) -> Any:

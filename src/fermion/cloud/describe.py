@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from fermion.columns.expect import said
-from fermion.columns.output import Horizon, Labels, Output, Probability, Quantiles, Survival, keys_of
+from fermion.columns.output import Horizon, Labels, Output, Probability, Quantiles, Survival, Tags, keys_of
 from fermion.columns.request import Requests
 from fermion.columns.schema import Field
 
@@ -97,7 +97,7 @@ def _output(output: Output) -> dict[str, Any]:
     match output:
         case Probability():
             more = {"classes": list(output.classes)} | ({"ordered": True} if output.ordered else {})
-        case Labels():
+        case Labels() | Tags():
             more = {"classes": list(output.classes)}
         case Quantiles():
             more = {"levels": list(output.levels)}

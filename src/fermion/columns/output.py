@@ -35,6 +35,7 @@ from fermion.columns.labels import Labels
 from fermion.columns.number import read_numbers
 from fermion.columns.quantiles import Quantiles
 from fermion.columns.survival import Survival
+from fermion.columns.tags import Tags
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Probability",
     "Quantiles",
     "Survival",
+    "Tags",
     "Threshold",
     "Thresholds",
     "Value",
@@ -233,7 +235,7 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         return {"prediction": self.restore(arrays[self.array]).tolist()}
 
 
-Output = Probability | Value | Labels | Quantiles | Count | Survival | Horizon
+Output = Probability | Value | Labels | Quantiles | Count | Survival | Horizon | Tags
 
 
 class Kind(Protocol):

@@ -33,6 +33,7 @@ OWN = {
         "ordinal": "fermion.columns.ordinal:Ordinal",
         "quantiles": "fermion.columns.quantiles:Quantiles",
         "survival": "fermion.columns.survival:Survival",
+        "tags": "fermion.columns.tags:Tags",
     },
     "models": {
         "baseline": "fermion.research.baseline:Baseline",

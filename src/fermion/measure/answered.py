@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fermion.core.errors import DataError, Told
 
-Kind = Literal["labels", "quantiles", "survival"]
+Kind = Literal["labels", "quantiles", "survival", "tags"]
 
 
 class Answered(Struct, frozen=True, kw_only=True, eq=False):
@@ -21,7 +21,8 @@ class Answered(Struct, frozen=True, kw_only=True, eq=False):
     Args:
         kind: "labels": truth (N, K) 0 or 1, said (N, K) probabilities, decided (N, K); "quantiles": truth (N,), said (N, Q),
             or of a horizon truth (N, H + P) with the history behind it, said (N, H, Q);
-            "survival": truth (N, 2) time and event, said (N, T) cumulative hazards.
+            "survival": truth (N, 2) time and event, said (N, T) cumulative hazards;
+            "tags": counts, truth (N, 2) of labelled steps and spans, said (N, 3) of right steps, spans and right spans.
         about: (M,) by name, what the metrics need to know of the output: `levels` of quantiles, `times` of a survival.
         each: (N,) how bad each answer is, for slices and the worst rows; None where single rows cannot be judged.
         weights: (N,) not negative, or None for 1 each. A row of weight 0 counts as not there.

@@ -13,8 +13,8 @@ from fermion.measure.answered import Answered
 from fermion.measure.scored import Floats, Scored
 from fermion.measure.tally import Basis, Tally
 
-Task = Literal["binary", "multiclass", "regression", "ordinal", "multilabel", "quantiles", "count", "survival", "forecast"]
-Needs = Literal["decided", "probabilities", "values", "labels", "quantiles", "survival"]
+Task = Literal["binary", "multiclass", "regression", "ordinal", "multilabel", "quantiles", "count", "survival", "forecast", "tagging"]
+Needs = Literal["decided", "probabilities", "values", "labels", "quantiles", "survival", "tags"]
 
 
 class Metric(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from fermion.core.errors import UsageError, did_you_mean
-from fermion.measure import count_metrics, label_metrics, quantile_metrics, rank_metrics, survival_metrics
+from fermion.measure import count_metrics, label_metrics, quantile_metrics, rank_metrics, survival_metrics, tag_metrics
 from fermion.measure.metric import INFINITE, Metric, Task
 from fermion.measure.scored import Floats, Scored
 from fermion.measure.tally import Tally, mean_of_defined, ratio
@@ -103,7 +103,7 @@ _ALL = (
     Metric(name="r2", title="R²", direction="max", low=-INFINITE, high=1, needs="values", of=_r2),
 )
 
-_MORE = (*rank_metrics.ALL, *label_metrics.ALL, *quantile_metrics.ALL, *count_metrics.ALL, *survival_metrics.ALL)
+_MORE = (*rank_metrics.ALL, *label_metrics.ALL, *quantile_metrics.ALL, *count_metrics.ALL, *survival_metrics.ALL, *tag_metrics.ALL)
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_ALL, *_MORE)}
 
@@ -118,6 +118,7 @@ _TASKS: dict[Task, tuple[str, ...]] = {
     "quantiles": ("pinball", "coverage", "interval_width"),
     "count": ("poisson_deviance", "mae", "rmse"),
     "forecast": ("pinball", "mase", "coverage", "interval_width"),
+    "tagging": ("entity_f1", "step_accuracy", "step_errors"),
     "survival": ("concordance", "integrated_brier"),
 }
 

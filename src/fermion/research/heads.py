@@ -10,7 +10,7 @@ from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fermion.columns.output import UNLABELLED, Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Value
+from fermion.columns.output import UNLABELLED, Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Tags, Value
 from fermion.columns.quantiles import middle
 
 UNCERTAINTY = "log variance of the losses"  # among the raw outputs of `blocks.Weighed`: no array is called so, theirs have a colon
@@ -351,6 +351,34 @@ class Intervals(Struct, frozen=True):
         return F.softplus(raw).cumsum(1)
 
 
+class PerStep(Struct, frozen=True):
+    """K logits for each of L steps, and beside them whether the step is real; l = the mean cross entropy of a row's labelled steps."""
+
+    classes: int
+    tempered: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (-1, self.classes + 1)
+
+    @property
+    def size(self) -> int:
+        return self.classes
+
+    def layer(self, features: int) -> nn.Module:
+        return nn.Linear(features, self.classes)
+
+    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        y_BL = F.pad(truth, (0, max(0, raw.shape[1] - truth.shape[1])), value=UNLABELLED)[:, : raw.shape[1]]
+        z_BKL = raw[..., : self.classes].transpose(1, 2)
+        each_BL = F.cross_entropy(z_BKL, y_BL, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="none")
+        there_BL = y_BL != UNLABELLED
+        return (each_BL * there_BL).sum(1) / there_BL.sum(1).clamp(min=1), there_BL.any(1)
+
+    def answer(self, raw: Tensor) -> Tensor:
+        return raw[..., : self.classes].softmax(-1) * raw[..., self.classes :]
+
+
 def head_of(output: Output) -> Head:
     """The head of an output.
 
@@ -366,6 +394,8 @@ def head_of(output: Output) -> Head:
             return Several(len(output.classes))
         case Quantiles():
             return Pinball(output.levels)
+        case Tags():
+            return PerStep(len(output.classes))
         case Horizon():
             return Pinball(output.levels, output.steps)
         case Count():

@@ -8,8 +8,23 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from fermion.columns.output import Count, Decision, Horizon, Labels, Output, Probability, Quantiles, Survival, Value, name_of, usual
+from fermion.columns.output import (
+    UNLABELLED,
+    Count,
+    Decision,
+    Horizon,
+    Labels,
+    Output,
+    Probability,
+    Quantiles,
+    Survival,
+    Tags,
+    Value,
+    name_of,
+    usual,
+)
 from fermion.columns.quantiles import middle
+from fermion.columns.tags import spans
 from fermion.measure.answered import Answered
 from fermion.measure.metrics import METRICS
 from fermion.measure.quantile_metrics import pinball, row_pinball
@@ -26,6 +41,7 @@ BY = {
     "multilabel": "hamming_loss",
     "quantiles": "pinball",
     "forecast": "pinball",
+    "tagging": "step_errors",
 }
 
 
@@ -60,6 +76,8 @@ def scored_of(
             about = {"levels": np.asarray(output.levels)} | ({"season": np.array([output.season])} if output.past > output.season else {})
             found = Answered(kind="quantiles", truth=output.restore(y), said=output.restore(said), weights=weights, about=about)
             return structs.replace(found, each=row_pinball(found))
+        case Tags():
+            return _tagged(output, y, said, weights)
         case Survival():
             return Answered(kind="survival", truth=y, said=said, weights=weights, about={"times": np.asarray(output.times)})
 
@@ -102,6 +120,22 @@ def told(output: Output, scored: Scored | Answered, n: int) -> tuple[str | float
             return float(scored.truth[n]), float(scored.said[n, middle(output.levels)])
         case _:
             return str(scored.truth[n].tolist()), str(scored.said[n].tolist())
+
+
+def _tagged(output: Tags, y_NL: NDArray[Any], p_NLK: NDArray[Any], weights: NDArray[Any] | None) -> Answered:
+    """Counts per row: labelled steps and spans in the truth; right steps, spans that were said, and those that are right."""
+    truth_N2, said_N3 = np.zeros((len(y_NL), 2)), np.zeros((len(y_NL), 3))
+    answers = p_NLK.argmax(axis=2)
+    for row, y_L in enumerate(y_NL):
+        there = np.flatnonzero(y_L != UNLABELLED)
+        said_L = np.full(len(y_L), UNLABELLED)
+        said_L[: answers.shape[1]] = answers[row, : len(y_L)]  # what was cut off is not answered, and so not right
+        right = set(spans([output.classes[code] for code in y_L[there].tolist()]))
+        made = set(spans([output.classes[code] if code >= 0 else "O" for code in said_L[there].tolist()]))
+        truth_N2[row] = len(there), len(right)
+        said_N3[row] = (y_L[there] == said_L[there]).sum(), len(made), len(made & right)
+    each = 1 - said_N3[:, 0] / np.maximum(truth_N2[:, 0], 1)
+    return Answered(kind="tags", truth=truth_N2, said=said_N3, each=each, weights=weights)
 
 
 def _steps(numbers: NDArray[Any]) -> str:

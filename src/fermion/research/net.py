@@ -21,7 +21,7 @@ from fermion.research.encoders.plain import Facts
 from fermion.research.encoders.pretrained import beside
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tabular import default_batch
-from fermion.research.targets import EVERY, learnable, least_batch
+from fermion.research.targets import EVERY, TAGGED, check_steps, learnable, least_batch
 from fermion.research.training import Training
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             Stopped: it was stopped before the first step.
         """
         for output in train.outputs:
-            learnable(output, train, kinds=EVERY)
+            learnable(output, train, kinds=(*EVERY, *TAGGED))
+            check_steps(output, train)
         chosen, unread = self.chosen(train.schema.layout)
         check_roles(self.augment, train, model="net")
         lazy.load("torch", extra="train")

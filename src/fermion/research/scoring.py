@@ -80,8 +80,9 @@ def guessed(judged: Judged, guess: Sequence[Any]) -> Scored | Answered:
     Of a horizon with a history it is what stood there one season before.
     """
     output, weights = judged.output, judged.scored.weights
-    prior = np.asarray(guess, np.float64).reshape(output.tail)
-    made = np.broadcast_to(prior, (len(judged.at), *output.tail))
+    tail = output.tail if -1 not in output.tail else (judged.y.shape[1], *output.tail[1:])
+    prior = np.asarray(guess, np.float64).reshape([1 if size == -1 else size for size in output.tail])
+    made = np.broadcast_to(prior, (len(judged.at), *tail))
     if isinstance(output, Horizon) and output.past > output.season:
         made = instead(seasonal_naive, judged.y[:, output.steps :], output.steps, output.season, output.levels, made)
     return scored_of(output, judged.y, made, weights, None)

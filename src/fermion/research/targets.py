@@ -10,14 +10,15 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fermion.columns.output import Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Value
+from fermion.columns.output import UNLABELLED, Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Tags, Value
 from fermion.core.errors import DataError, SpecError, Told
 from fermion.research.model import Encoded
 
+TAGGED = (Tags,)  # what needs a net that knows the steps of a column
 PLAIN = (Probability, Value)  # what a model learns that does not say more
 EVERY = (Probability, Value, Labels, Quantiles, Count, Survival, Horizon)
 NETS = ("mlp", "net", "realmlp", "ft", "cnn", "baseline")  # the models that learn every kind of target
-ABLE: dict[str, tuple[str, ...]] = {}  # kinds that others learn too
+ABLE: dict[str, tuple[str, ...]] = {"tags": ("net",)}  # where it is not all of these
 AT_RISK = 256  # rows in a batch from which the ranks of times in it say enough
 
 
@@ -96,3 +97,27 @@ def least_batch(outputs: Sequence[Output]) -> int:
     1
     """
     return AT_RISK if any(isinstance(output, Survival) and output.method == "cox" for output in outputs) else 1
+
+
+def check_steps(output: Output, encoded: Encoded) -> None:
+    """Whether every row has as many labels as the column has steps; a column that is cut may have fewer steps.
+
+    Raises:
+        DataError: a row has fewer labels.
+    """
+    if not isinstance(output, Tags):
+        return
+    mask_NL = encoded.arrays.get(f"{output.steps}.mask")
+    y_NL = encoded.targets[output.target]
+    if mask_NL is None or not len(y_NL):
+        return
+    labels_N = y_NL.shape[1] - np.argmax(y_NL[:, ::-1] != UNLABELLED, axis=1)
+    short_N = output.known(y_NL) & (labels_N < mask_NL.sum(axis=1))
+    if short_N.any():
+        row = int(short_N.argmax())
+        raise DataError(
+            f"the target `{output.target}`",
+            rule=f"one label per step of `{output.steps}`",
+            given=Told(f"{labels_N[row]} labels for {int(mask_NL[row].sum())} steps in row {row} of the training part"),
+            remedy="A text has a step per token: give it a tokeniser that makes what is labelled its tokens.",
+        )
