@@ -29,7 +29,9 @@ class Tags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     """One label per step of a column: of a series, or of a text whose tokens are what is labelled.
 
     A value is a list of labels, as long as the column has steps; null is a step of which nothing is known. Labels B-KIND and I-KIND mark
-    spans: where one begins, and where it goes on. The graph's array `array` holds (N, L, K) float32 probabilities, 0 for steps behind a row's end.
+    spans: where one begins, and where it goes on.
+
+    The graph's array `array` holds (N, L, K) float32 probabilities, 0 for steps behind a row's end.
 
     Args:
         steps: the column whose steps are labelled.
