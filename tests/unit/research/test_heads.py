@@ -9,8 +9,9 @@ from torch.distributions import NegativeBinomial, Poisson
 
 from fermion.columns.output import Probability
 from fermion.research.blocks import Heads, Weighed
-from fermion.research.heads import Cox, Hazards, Intervals, Pinball, Ranks, Rate, Several
+from fermion.research.heads import Pinball, Ranks, Rate, Several
 from fermion.research.loop import total_loss
+from fermion.research.survival_heads import Cox, Hazards, Intervals
 
 NAN = float("nan")
 

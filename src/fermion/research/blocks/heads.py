@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from fermion.columns.output import Output, Survival
 from fermion.research.blocks.encoding import Tensors
-from fermion.research.heads import UNCERTAINTY, Hazards, head_of, rows_of
+from fermion.research.heads import UNCERTAINTY, head_of, rows_of
+from fermion.research.survival_heads import Hazards
 
 
 class Heads(nn.Module):
