@@ -321,13 +321,14 @@ def check_parts(parts: Sequence[Augment], *, model: str, kinds: Sequence[Kind], 
 
 
 def check_roles(parts: Sequence[Augment], train: Encoded, *, model: str) -> None:
-    """Refuse parts that find nothing to change in this table.
+    """Refuse parts that find nothing to change in this table; arrays that were left out of `train` do not count.
 
     Raises:
         DataError: one does; the message names those that would.
     """
     layout = train.schema.layout
-    there = {name for name in layout.names if name in ("numbers", "codes")} | {named.slot.role for named in layout.arrays}
+    there = {name for name in layout.names if name in ("numbers", "codes") and name in train.arrays}
+    there |= {named.slot.role for named in layout.arrays if named.name in train.arrays}
     for part in parts:
         if part.reads and not part.reads & there:
             found = {name: registry.find("augments", name).reads for name in registry.names("augments")}

@@ -18,7 +18,7 @@ from fermion.research.augment import augmenting, check_parts, check_roles, read_
 from fermion.research.encoder import Combiner, Encoder, columns_of, usual, width_for
 from fermion.research.encoders.combiners import Concat
 from fermion.research.encoders.plain import Facts
-from fermion.research.encoders.pretrained import beside
+from fermion.research.encoders.pretrained import beside, frozen
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tabular import default_batch
 from fermion.research.targets import EVERY, TAGGED, check_steps, learnable, least_batch
@@ -51,7 +51,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         weigh: what the loss of each of several targets counts: the same (`equal`), or as much as is `learned`.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
         precision: "auto" tries 16-bit autocast in the first steps and keeps it where it is faster; float16 is for cuda.
-        augment: what training rows go through: resampling once, changes of rows in every batch anew.
+        augment: what training rows go through: resampling once, changes of rows and mixtures in every batch anew. Columns that a frozen
+            encoder reads stay as they are, because their vectors are computed once.
         training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
 
     >>> Network(combine="gated").combine
@@ -78,8 +79,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     def __post_init__(self) -> None:
         force_setattr(self, "augment", read_parts(self.augment))
-        why = "Rows of texts and series of different lengths cannot be mixed."
-        check_parts(self.augment, model="net", kinds=("resampling", "row"), roles=AUGMENTED, why=why)
+        check_parts(self.augment, model="net", kinds=("resampling", "row", "mixing"), roles=AUGMENTED)
         force_setattr(self, "encoders", {name: read_part("encoders", one) for name, one in self.encoders.items()})
         force_setattr(self, "facts", read_part("encoders", self.facts))
         force_setattr(self, "combine", read_part("combiners", self.combine))
@@ -88,15 +88,21 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Learn from `train`, keep the weights with the least loss on `valid`.
 
         Raises:
-            DataError: no labelled row, one class, or no column that an encoder reads.
-            SpecError: an encoder is named for a column that is not there.
+            DataError: no labelled row, one class, no column that an encoder reads, or an augmentation for other data.
+            SpecError: an encoder is named for a column that is not there, or labels of steps would be mixed.
             Stopped: it was stopped before the first step.
         """
         for output in train.outputs:
             learnable(output, train, kinds=(*EVERY, *TAGGED))
             check_steps(output, train)
         chosen, unread = self.chosen(train.schema.layout)
-        check_roles(self.augment, train, model="net")
+        check_roles(self.augment, part_of(train, changing(chosen)), model="net")
+        for output in train.outputs:
+            if isinstance(output, TAGGED):
+                why = "Labels of single steps have no means."
+                check_parts(
+                    self.augment, model=f"a net that answers `{output.target}`", kinds=("resampling", "row"), roles=AUGMENTED, why=why
+                )
         lazy.load("torch", extra="train")
         from fermion.research import graphs, loop, optim
         from fermion.research.blocks import Weighed
@@ -223,6 +229,11 @@ def read_by(chosen: dict[str, tuple[Encoder, tuple[Named, ...]]]) -> frozenset[s
     own = (named.name for _, arrays in chosen.values() for named in arrays)
     fused = ("numbers", "codes") if any(not arrays for _, arrays in chosen.values()) else ()
     return frozenset((*own, *fused))
+
+
+def changing(chosen: dict[str, tuple[Encoder, tuple[Named, ...]]]) -> frozenset[str]:
+    """The names of the arrays that are read in every batch anew, and so may be augmented."""
+    return read_by(chosen) - {named.name for encoder, arrays in chosen.values() if frozen(encoder) for named in arrays}
 
 
 def part_of(rows: Encoded, names: Iterable[str]) -> Encoded:

@@ -44,7 +44,7 @@ def series_of(train: Encoded) -> dict[str, Series]:
     found: dict[str, Series] = {}
     layout = train.schema.layout
     for named in layout.arrays:
-        if named.slot.role not in ("series", "wave"):
+        if named.slot.role not in ("series", "wave") or named.name not in train.arrays:
             continue
         beside = {other.slot.role: other.name for other in layout.arrays if other.field == named.field}
         mean_C, spread_C = _moments(train, named.name, beside["mask"])

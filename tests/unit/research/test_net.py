@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 
@@ -25,10 +27,11 @@ from fermion.research.blocks.encoding import Stepwise
 from fermion.research.blocks.recurrent import gathered, turned
 from fermion.research.encoders.combiners import Attention
 from fermion.research.encoders.convolutional import ResNet
+from fermion.research.encoders.pretrained import Pretrained
 from fermion.research.encoders.recurrent import Bag, Recurrent
 from fermion.research.importance import importances
 from fermion.research.model import Encoded
-from fermion.research.net import Network
+from fermion.research.net import Network, changing
 
 COLUMNS: dict[str, Column] = {"age": Number(), "note": Text(vocabulary=300), "face": Image(), "pulse": Sequence()}
 
@@ -55,7 +58,12 @@ def encoded(columns: dict[str, Column], count: int = 120) -> Encoded:
 
 def small(**settings: Any) -> Network:
     encoders = {"note": Bag(width=16), "face": ResNet(widths=(4, 8), depth=1, size=8), "pulse": Recurrent(width=8)}
-    return Network(encoders=encoders, steps=60, batch=32, width=16, lr=0.01, **settings)
+    return Network(encoders=encoders, batch=32, width=16, lr=0.01, **{"steps": 60, **settings})
+
+
+def small_of(*names: str, **settings: Any) -> Network:
+    known = {"face": ResNet(widths=(4, 8), depth=1, size=8), "pulse": Bag(width=8)}
+    return msgspec.structs.replace(small(**settings), encoders={name: known[name] for name in names})
 
 
 def test_every_kind_of_column_gets_its_usual_encoder() -> None:
@@ -159,8 +167,34 @@ def test_augmentations_change_training_rows_of_every_kind_and_others_are_refused
     model = small(augment=("oversample", "noise", "flip", "jitter"))
     fitted = model.fit(train, train, Run(seed=1))
     assert np.isfinite(fitted.run(train.arrays)[train.outputs[0].array]).all()
-    with pytest.raises(SpecError, match="Rows of texts and series of different lengths cannot be mixed"):
-        small(augment=("mixup",))
     notes = encoded({"note": Text(vocabulary=300)})
     with pytest.raises(DataError, match=r"`flip` in model\.augment must be for arrays that the table of this net has"):
         Network(encoders={"note": Bag()}, augment=("flip",)).fit(notes, notes, Run())
+
+
+def graph(fitted: Any, arrays: dict[str, Any]) -> Any:
+    """What the exported graph answers."""
+    session = ort.InferenceSession(fitted.export().graphs["model"])
+    known = {one.name for one in session.get_inputs()}
+    return session.run(None, {name: array for name, array in arrays.items() if name in known})[0]
+
+
+def test_training_rows_are_augmented_and_the_graph_is_what_it_was() -> None:
+    train = encoded({name: column for name, column in COLUMNS.items() if name != "note"})
+    parts = ["jitter", "timemask", "distort", {"type": "mixup", "alpha": 0.4}, "noise"]
+    plain, changed, again = (
+        small_of("face", "pulse", augment=augment, steps=20).fit(train, train, Run(seed=1)) for augment in ((), parts, parts)
+    )
+    name = train.outputs[0].array
+    told = changed.run(train.arrays)[name]
+    assert not np.allclose(told, plain.run(train.arrays)[name])
+    np.testing.assert_array_equal(told, again.run(train.arrays)[name])
+    np.testing.assert_allclose(graph(changed, train.arrays), told, atol=2e-5)
+    assert [type(part).__name__ for part in small(augment=parts).augment] == ["Jitter", "TimeMask", "Distort", "Mixup", "Noise"]
+
+
+def test_what_a_frozen_encoder_reads_is_not_augmented() -> None:
+    layout = encoded(COLUMNS).schema.layout
+    encoders = {"face": Pretrained(name="somewhere"), "note": Pretrained(name="somewhere", tune="full")}
+    chosen, _ = Network(encoders=encoders).chosen(layout)
+    assert set(layout.names) - changing(chosen) == {"face.pixels"}

@@ -89,6 +89,11 @@ def beside(encoder: Encoder, home: Path | None) -> Encoder:
     return msgspec.structs.replace(encoder, name=str(path)) if path.exists() else encoder
 
 
+def frozen(encoder: Encoder) -> bool:
+    """Whether what an encoder makes of a column stays the same all through a training."""
+    return isinstance(encoder, Pretrained) and encoder.tune == "frozen"
+
+
 def _check_rate(column: object, name: str, rate: int) -> None:
     if isinstance(column, Audio) and column.rate != rate:
         raise DataError(
