@@ -98,8 +98,10 @@ class RealMlpNet(nn.Module):
         self.body = nn.Sequential(*body)
         last = width if layers else features
         self.heads, self.share = Heads(last, outputs), last**-0.5
-        for weight in self.heads.parameters():
-            nn.init.zeros_(weight)
+        for part in self.heads.modules():
+            if isinstance(part, nn.Linear):
+                for weight in part.parameters():
+                    nn.init.zeros_(weight)
 
     def forward(self, arrays: Tensors) -> Tensors:
         parts: list[Tensor] = []
