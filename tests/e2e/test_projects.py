@@ -62,3 +62,19 @@ def test_support_questions_are_told_apart(fermion: Command, projects: Path) -> N
     told = fermion("run", "projects/support-intents/fermion.yaml", "--json", "data.source=sample://intents?rows=2000", "evaluate.draws=100")
     assert told.code == 0, told.err
     assert told.document["metrics"]["accuracy"]["value"] > 0.88
+
+
+def test_traffic_signs_are_told_apart_on_poles_never_seen(fermion: Command, projects: Path) -> None:
+    """A quarter of the pictures and of the default training: the README has the figures of the whole."""
+    settings = ["data.source=sample://signs?rows=900&frames=3", "model.steps=40", "evaluate.require={accuracy: 0.5}", "evaluate.draws=50"]
+    told = fermion("run", "projects/traffic-signs/fermion.yaml", "--json", *settings, limit=300)
+    assert told.code == 0, told.err
+    assert told.document["metrics"]["accuracy"]["value"] > 0.5
+    assert fermion("verify", "projects/traffic-signs", "--json").document["ok"] is True
+
+
+def test_german_traffic_signs_are_checked_before_they_are_learned(fermion: Command, projects: Path, real_data: Path) -> None:
+    if not (real_data / "gtsrb32").is_dir():
+        pytest.skip("FERMION_DATA has no gtsrb32")
+    told = fermion("check", "projects/traffic-signs/real.yaml", "--json", limit=300)
+    assert told.code == 0, told.err

@@ -28,6 +28,10 @@ class Split(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="How rows are told apart; `auto` chooses."),
     ] = "auto"
     column: Annotated[str | None, Meta(description="The column of groups, of times or of the parts' names.")] = None
+    groups: Annotated[
+        tuple[str, ...],
+        Meta(description="With `by: column`: rows that are equal in all of these columns stay together when validation is cut from train."),
+    ] = ()
     test: Annotated[Share | Duration, Meta(description="The test part: a share, or with `by: time` or `walk` a duration.")] = 0.2
     validation: Annotated[
         Share | Duration, Meta(description="The validation part: a share, or with `by: time`, `blocks` or `walk` a duration.")

@@ -18,6 +18,7 @@ from fermion.data.heartbeats import Heartbeats
 from fermion.data.intents import SupportQuestions
 from fermion.data.listings import Listings
 from fermion.data.loans import LoanApplications
+from fermion.data.signs import TrafficSigns
 from fermion.data.spoken import SpokenDigits
 from fermion.data.table import Table
 
@@ -79,6 +80,7 @@ SAMPLES: dict[str, type[Sample]] = {
     "listings": Listings,
     "ecg": Heartbeats,
     "spoken": SpokenDigits,
+    "signs": TrafficSigns,
     "intents": SupportQuestions,
 }
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from fermion.columns.column import Values
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
@@ -54,7 +55,7 @@ def split(
       nearest moment at which no two rows with the same time are torn apart; a duration d before the moment t is (t - d, t], and a
       number in `column` counts seconds. `gap` is left out before each of the two parts
     - column: `column` says train, validation (valid, val, dev) or test. Without rows for validation they are cut from train, by
-      the share `validation`, stratified for classes
+      the share `validation`: in whole groups of rows that are equal in all of `groups`, else stratified for classes
     - auto: stratified for classes, else random
 
     With `folds` the test part of random, stratified and group is fold `fold` of so many; the validation part is cut from the rest by its
@@ -78,12 +79,15 @@ def split(
     """
     by = spec.by if spec.by != "auto" else ("stratified" if task_is_classification and target is not None else "random")
     _check_folds(spec, by)
+    if spec.groups and by != "column":
+        remedy = "Name the one column of groups: `split: {by: group, column: NAME}`." if by != "group" else "The groups are in `column`."
+        raise SpecError("split.groups", rule="left out unless `by: column`", given=list(spec.groups), remedy=remedy)
     if by in IN_TIME:
         return _checked(_in_time(table, spec, by), spec)
     _refuse_time_words(spec, by)
     classes = _classes(target) if task_is_classification and target is not None else None
     if by == "column":
-        return _checked(Marks(codes=_by_column(_column(table, spec), spec, classes, rng), by=by, column=spec.column), spec)
+        return _checked(Marks(codes=_by_column(table, spec, classes, rng), by=by, column=spec.column), spec)
     if by == "group":
         return _checked(Marks(codes=_parts(Groups.of(_column(table, spec)), spec, rng), by=by, column=spec.column), spec)
     if by == "random":
@@ -267,9 +271,28 @@ def _classes(target: Values | pl.Series | Mapping[str, Values]) -> Strata | Labe
     return Strata(len(series), numbered(series))
 
 
-def _by_column(series: pl.Series, spec: Split, classes: Strata | Labels | None, rng: np.random.Generator) -> Codes:
+def groups_of(table: Table, names: Sequence[str], rows: NDArray[np.int64]) -> Groups:
+    """These rows in groups: those that are equal in all of the columns.
+
+    >>> groups_of(Table.of({"a": [1, 1, 2], "b": [1, 1, 1]}), ("a", "b"), np.arange(3)).group_N.tolist()
+    [0, 0, 1]
+
+    Raises:
+        DataError: a column is not there.
+    """
+    key_N = np.zeros(len(rows), dtype=np.int64)
+    for name in names:
+        if name not in table.names:
+            raise unknown_column(name, table.names, subject="split.groups")
+        code_N = numbered(table.series(name).gather(rows)).astype(np.int64)
+        key_N = np.unique(key_N * (int(code_N.max(initial=0)) + 1) + code_N, return_inverse=True)[1]
+    return Groups(", ".join(names), key_N)
+
+
+def _by_column(table: Table, spec: Split, classes: Strata | Labels | None, rng: np.random.Generator) -> Codes:
     import polars as pl
 
+    series = _column(table, spec)
     if not isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum):
         raise DataError(f"column `{series.name}`", rule="text: train, validation or test", given=Told(f"values of type {series.dtype}"))
     text = series.cast(pl.String).str.strip_chars().str.to_lowercase()
@@ -286,6 +309,6 @@ def _by_column(series: pl.Series, spec: Split, classes: Strata | Labels | None, 
     codes = text.replace_strict(WORDS, return_dtype=pl.Int8).to_numpy().copy()
     if spec.validation and not (codes == VALIDATION).any():
         train = np.flatnonzero(codes == TRAIN)
-        rule = Strata(len(train)) if classes is None else classes.take(train)
+        rule: Rule = groups_of(table, spec.groups, train) if spec.groups else Strata(len(train)) if classes is None else classes.take(train)
         codes[train] = rule.shares(0.0, _share(spec, "validation"), rng) if len(train) else TRAIN
     return codes

@@ -187,6 +187,7 @@ def depends(spec: Spec, stamp: Callable[[str | Any], Any]) -> list[Any]:
         document([feature for feature in data.features if feature.take is not None]),
         data.time,
         spec.split.column,
+        *spec.split.groups,
         data.drop_unlabelled,
         data.target,
         sorted(name for name, said in data.columns.items() if said.private == "drop"),

@@ -24,7 +24,7 @@ from fermion.core import registry
 from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean
 from fermion.core.sections import Data, Declared, Weight
 from fermion.core.spec import Spec
-from fermion.data.split import TEST, TRAIN, VALIDATION, Marks
+from fermion.data.split import TEST, TRAIN, VALIDATION, Marks, groups_of
 from fermion.data.table import KEPT, Table
 from fermion.research.model import Encoded
 
@@ -222,7 +222,7 @@ def _reads(kind: Any) -> tuple[str, ...]:
 def set_aside(spec: Spec, table: Table) -> list[str]:
     """Columns that are no inputs unless they are declared: ignored ones, what the split goes by, the weight."""
     weight, targets = _weight(spec.data), set(targets_of(spec.data))
-    named = {*spec.data.ignore, spec.split.column, weight.column if weight else None} - set(spec.data.columns) - targets
+    named = {*spec.data.ignore, spec.split.column, *spec.split.groups, weight.column if weight else None} - set(spec.data.columns) - targets
     named |= set(truth_of(spec.data)) - targets
     return [name for name in table.names if name in named]
 
@@ -296,7 +296,9 @@ def encode(
 
 
 def units_of(table: Table, spec: Spec, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """(M,) the numbers of the groups of these rows where the project splits by group, else None; a missing group is one."""
+    """(M,) the numbers of the groups of these rows where the project splits by groups, else None; a missing group is one."""
+    if spec.split.groups:
+        return groups_of(table, spec.split.groups, rows).group_N.astype(np.int64)
     if spec.split.by != "group" or spec.split.column is None:
         return None
     return table.series(spec.split.column).gather(rows).rank("dense").fill_null(0).to_numpy().astype(np.int64)

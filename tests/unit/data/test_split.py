@@ -7,6 +7,7 @@ import pytest
 
 from fermion.core.errors import DataError, FermionError, SpecError
 from fermion.core.sections import Split
+from fermion.data.marks import TRAIN, VALIDATION
 from fermion.data.split import Marks, split
 from fermion.data.table import Table
 
@@ -159,3 +160,28 @@ def test_too_few_rows() -> None:
         cut(numbered(2))
     with pytest.raises(DataError, match="must be at least one row"):
         cut(Table.of({"x": np.arange(0)}))
+
+
+def test_validation_is_cut_from_train_in_whole_groups() -> None:
+    rng = np.random.default_rng(0)
+    sign, track = rng.integers(0, 5, 400), rng.integers(0, 20, 400)
+    table = Table.of({"part": ["train"] * 300 + ["test"] * 100, "sign": sign, "track": [*track[:300].tolist(), *[None] * 100]})
+    marks = cut(table, sign.tolist(), True, by="column", column="part", groups=("sign", "track"), validation=0.2)
+    assert marks.sizes["test"] == 100
+    assert 50 <= marks.sizes["validation"] <= 70
+    pairs = sign[:300] * 100 + track[:300]
+    assert not set(pairs[marks.codes[:300] == VALIDATION]) & set(pairs[marks.codes[:300] == TRAIN])
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ({"by": "random", "groups": ("same",)}, "split.groups must be left out unless `by: column`"),
+        ({"by": "group", "column": "same", "groups": ("same",)}, "The groups are in `column`."),
+        ({"by": "column", "column": "most", "groups": ("sane",)}, "`same`"),
+    ],
+)
+def test_groups_that_cannot_be(words: dict[str, Any], text: str) -> None:
+    with pytest.raises(FermionError) as told:
+        cut(TABLE, **words)
+    assert text in str(told.value)

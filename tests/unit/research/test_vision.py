@@ -144,3 +144,44 @@ def test_nothing_to_learn() -> None:
 
 def test_few_rows_still_fit() -> None:
     assert SMALL.fit(pictures(5), pictures(3, 1), Run()).run(pictures(2).arrays)["probabilities:kind"].shape[0] == 2
+
+
+def test_contrast_makes_light_of_no_account() -> None:
+    import torch
+
+    from fermion.research.blocks.pictures import contrasted
+
+    z = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    x = contrasted(z)
+    assert x.mean((1, 2, 3)).abs().max() < 1e-5
+    np.testing.assert_allclose(contrasted(40 * z + 3).numpy(), contrasted(20 * z - 1).numpy(), atol=0.01)
+    assert contrasted(torch.full((1, 3, 8, 8), 0.3)).abs().max() < 1e-5
+
+
+def test_five_views_answer_with_the_mean_of_their_logits() -> None:
+    import torch
+
+    from fermion.research.blocks.pictures import ConvNet, Pixels, shifted
+
+    kind = Probability(target="kind", classes=("a", "b"))
+    net = ConvNet("image.pixels", 1, (4, 6, 8), [kind], Pixels([0.5], [0.2])).eval()
+    x = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    views = shifted(x).unflatten(0, (5, 3))
+    assert torch.equal(views[0], x)
+    assert torch.equal(views[1][..., 1:], x[..., :-1])
+    assert torch.equal(views[1][..., 0], x[..., 0])
+    each = torch.stack([net({"image.pixels": view})[kind.array] for view in views])
+    net.shifts = True
+    torch.testing.assert_close(net({"image.pixels": x})[kind.array], each.mean(0))
+
+
+def test_views_are_in_the_exported_graph_and_chosen_by_validation() -> None:
+    train, valid = pictures(200), pictures(60, 1)
+    brief = msgspec.structs.replace(SMALL, steps=20, contrast=True)
+    one, five, best = (msgspec.structs.replace(brief, views=views).fit(train, valid, Run()) for views in ("one", "shifts", "best"))
+    answers = [fitted.run(valid.arrays)["probabilities:kind"] for fitted in (one, five, best)]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+    made = run_onnx(five.export().graphs["model"], valid.arrays)["probabilities:kind"]
+    np.testing.assert_allclose(made, answers[1], atol=1e-4)
+    told = next(note for note in best.notes if note.startswith("Five shifts of a picture"))
+    np.testing.assert_array_equal(answers[2], answers[1 if " stay" in told else 0])

@@ -42,6 +42,27 @@ class Pixels(nn.Module):
         return F.interpolate(x_BCHW, self.size, mode="bilinear", align_corners=False)
 
 
+def contrasted(x_BCHW: Tensor) -> Tensor:
+    """(x - mean) / (spread + 0.05) with each picture's own mean and spread over all its pixels and channels: dusk as bright as noon.
+
+    The 0.05 keeps a picture of one colour from becoming noise. (B, C, H, W) -> (B, C, H, W).
+    """
+    mean_B111 = x_BCHW.mean((1, 2, 3), keepdim=True)
+    centred_BCHW = x_BCHW - mean_B111
+    return centred_BCHW / ((centred_BCHW * centred_BCHW).mean((1, 2, 3), keepdim=True).sqrt() + 0.05)
+
+
+VIEWS = 5
+
+
+def shifted(x_BCHW: Tensor) -> Tensor:
+    """Each picture as it is and a pixel to the left, right, top and bottom; beyond an edge is the edge: (B, C, H, W) -> (5 B, C, H, W)."""
+    height, width = x_BCHW.shape[2:]
+    padded = F.pad(x_BCHW, (1, 1, 1, 1), mode="replicate")
+    corners = ((1, 1), (1, 0), (1, 2), (0, 1), (2, 1))
+    return torch.cat([padded[:, :, top : top + height, left : left + width] for top, left in corners])
+
+
 class ConvNormAct(nn.Module):
     """max(0, BatchNorm(W * x)): a 3x3 convolution without bias, normalised over the batch, rectified. (B, C, H, W) -> (B, out, H, W).
 
@@ -102,6 +123,10 @@ class ConvNet(nn.Module):
 
     Unshuffling folds each 2x2 square into channels, so that the first convolution already works at a quarter of the positions
     without dropping a pixel (Shi et al. 2016). Widths beyond the third add a pool, a convolution and a residual one each.
+
+    With `contrast` each picture gets a mean of 0 and a spread of 1 of its own, after what augmentation did to its light. Where `shifts`
+    is true, the answer is the mean over five views of the picture (`shifted`), in evaluation and in the exported graph: the pools see
+    another grid in each.
     """
 
     def __init__(
@@ -112,9 +137,12 @@ class ConvNet(nn.Module):
         outputs: Sequence[Output],
         pixels: Pixels,
         facts: Facts | None = None,
+        *,
+        contrast: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.pixels, self.facts = name, pixels, facts
+        self.contrast, self.shifts = contrast, False
         self.body = convnet_body(channels, widths)
         self.heads = Heads(widths[-1] + (facts.features if facts else 0), outputs)
 
@@ -122,7 +150,12 @@ class ConvNet(nn.Module):
         x_BCHW = arrays[self.name]
         if x_BCHW.dtype == torch.uint8:
             x_BCHW = self.pixels(x_BCHW)
-        x_BD = self.body(x_BCHW)
+        if self.contrast:
+            x_BCHW = contrasted(x_BCHW)
+        if self.shifts and not self.training:
+            x_BD = self.body(shifted(x_BCHW)).unflatten(0, (VIEWS, -1)).mean(0)  # the heads are linear: the mean of their logits
+        else:
+            x_BD = self.body(x_BCHW)
         if self.facts is not None:
             x_BD = torch.cat([x_BD, self.facts(arrays)], 1)
         return self.heads(x_BD)
