@@ -6,8 +6,9 @@ frame reads that drawing through the camera. What is at u in the picture, from -
 
     p = A (u - t) / (1 + g u),   A = (roll, then 1 / (scale cos yaw), 1 / (scale cos pitch))
 
-of the sign's plane, averaged over 3 x 3 points of each pixel, and lies before a background of soft noise. Then come fading, shadow, haze
-and light, an optical blur, and the noise of the sensor. Hartley, Zisserman: Multiple View Geometry in Computer Vision, 2004, chapter 2.
+of the sign's plane, averaged over 3 x 3 points of each pixel, and lies before a background of soft noise, which may hide some of it. Then
+come fading, shadow, haze and light, an optical blur, and the noise of the sensor. Hartley, Zisserman: Multiple View Geometry in
+Computer Vision, 2004, chapter 2.
 """
 
 from __future__ import annotations
@@ -99,17 +100,18 @@ def _track(rng: np.random.Generator, frames: int, side: int) -> dict[str, Floats
 
     light = float(np.exp(rng.uniform(np.log(0.35), np.log(1.25))))
     return {
-        "scale": (rng.uniform(0.55, 0.7) + 0.22 * near_F) * np.exp(0.03 * rng.normal(size=frames)),
+        "scale": (rng.uniform(0.35, 0.65) + 0.25 * near_F) * np.exp(0.03 * rng.normal(size=frames)),
         "roll": kept(-0.2, 0.2, 0.02),
         "yaw": kept(-0.7, 0.7, 0.05) + 0.15 * near_F,
         "pitch": kept(-0.3, 0.3, 0.04),
         "shift": np.stack([kept(-0.12, 0.12, 0.04), kept(-0.12, 0.12, 0.04)], axis=1),
-        "blur": np.maximum(0.25, rng.uniform(0.3, 1.3) * (1.2 - 0.6 * near_F) * np.exp(0.15 * rng.normal(size=frames))),
+        "blur": np.maximum(0.25, rng.uniform(0.3, 1.9) * (1.2 - 0.5 * near_F) * np.exp(0.15 * rng.normal(size=frames))),
         "light": light * np.exp(0.08 * rng.normal(size=(frames, 1))) * np.exp(0.08 * rng.normal(size=3)),
         "haze": np.clip(kept(-0.2, 0.45, 0.02), 0, 1),
         "fading": np.full(frames, max(0.0, rng.uniform(-0.3, 0.6))),
         "grain": np.full(frames, rng.uniform(0.005, 0.04)),
         "shadow": np.tile([rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6), rng.choice([0.0, 0.0, 0.55])], (frames, 1)),
+        "branch": np.tile([*rng.uniform(-0.5, 0.5, 2), rng.choice([-1.0, -1.0, rng.uniform(0.2, 0.45)])], (frames, 1)),
         "background": _background(rng, near_F, side),
     }
 
@@ -140,12 +142,15 @@ def _seen(flat_KSS4: Floats, kind_B: NDArray[np.int64], frame: dict[str, Floats]
     column_BPP, row_BPP = (np.clip(((one + 1) / 2 * FLAT).astype(np.int64), 0, FLAT - 1) for one in (across_BPP, down_BPP))
     fine_BPP4 = flat_KSS4[kind_B[:, None, None], row_BPP, column_BPP]
     sign_BSS4 = fine_BPP4.reshape(len(kind_B), side, FINE, side, FINE, 4).mean(axis=(2, 4))
+    middle = (np.arange(side) + 0.5) / side * 2 - 1
+    right_B11, low_B11, radius_B11 = (frame["branch"][:, i, None, None] for i in range(3))
+    away_BSS = np.hypot(middle[None, None, :] - right_B11, middle[None, :, None] - low_B11)
+    sign_BSS4 /= 1 + np.exp(30 * (radius_B11 - away_BSS))[..., None]
     paint_BSS3, alpha_BSS1 = sign_BSS4[..., :3], sign_BSS4[..., 3:]
     fading_B111 = frame["fading"][:, None, None, None]
     paint_BSS3 = paint_BSS3 * (1 - fading_B111) + fading_B111 * (0.5 * alpha_BSS1 + 0.3 * (paint_BSS3 - 0.5 * alpha_BSS1))
     x_BSS3 = paint_BSS3 + (1 - alpha_BSS1) * np.clip(frame["background"], 0, 1)
     angle_B11, edge_B11, dark_B11 = (frame["shadow"][:, i, None, None] for i in range(3))
-    middle = (np.arange(side) + 0.5) / side * 2 - 1
     beyond_BSS = np.cos(angle_B11) * middle[None, None, :] + np.sin(angle_B11) * middle[None, :, None] - edge_B11
     x_BSS3 = x_BSS3 * (1 - dark_B11 / (1 + np.exp(-12 * beyond_BSS)))[..., None]
     haze_B111 = frame["haze"][:, None, None, None]

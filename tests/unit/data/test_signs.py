@@ -52,7 +52,7 @@ def test_signs_have_their_colours(signs: Table) -> None:
     share = middle / middle.sum(axis=1, keepdims=True)
     red, green, blue = (share[:, channel] for channel in range(3))
     assert np.median(blue[kind == "ahead"]) > np.median(blue[kind == "limit 30"])
-    assert np.median(blue[kind == "priority road"]) < 0.2 < np.median(green[kind == "priority road"])
+    assert np.median(blue[kind == "priority road"]) < 0.27 < np.median(green[kind == "priority road"])
     around = picture[:, 8:11, 12:20].mean(axis=(1, 2))
     assert np.median((around[:, 0] / around.sum(axis=1))[kind == "stop"]) > 0.45 > np.median(red[kind == "limit 80"])
 
