@@ -3,7 +3,8 @@
     FERMION_DATA=/path/to/data python benchmarks/quality/mnist.py [--seeds 3] [--first 0]
 
 55,000 of the official training pictures are learned from, 5,000 choose the checkpoint; the official test part is only measured. Beside
-the default stands `views: shifts`, the mean over five views of a picture, by the same net: it costs no training, and five times as much per answer.
+the default stands `views: shifts`, the mean over five views of a picture, by the same net: it costs no training, and an answer five times
+as much.
 """
 
 from __future__ import annotations
