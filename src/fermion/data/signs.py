@@ -63,7 +63,7 @@ class TrafficSigns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     (('picture', 'sign', 'track'), (24, 32, 32, 3))
     """
 
-    rows: Annotated[int, Meta(ge=2, le=1_000_000)] = 3_000
+    rows: Annotated[int, Meta(ge=2, le=1_000_000)] = 6_000
     frames: Annotated[int, Meta(ge=1, le=1_000)] = 5
     side: Annotated[int, Meta(ge=8, le=256)] = 32
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
@@ -98,20 +98,20 @@ def _track(rng: np.random.Generator, frames: int, side: int) -> dict[str, Floats
         """A value of the whole track, a little different in each frame."""
         return rng.uniform(low, high) + wobble * rng.normal(size=frames)
 
-    light = float(np.exp(rng.uniform(np.log(0.35), np.log(1.25))))
+    light = float(np.exp(rng.uniform(np.log(0.4), np.log(1.2))))
     return {
-        "scale": (rng.uniform(0.35, 0.65) + 0.25 * near_F) * np.exp(0.03 * rng.normal(size=frames)),
+        "scale": (rng.uniform(0.42, 0.68) + 0.24 * near_F) * np.exp(0.03 * rng.normal(size=frames)),
         "roll": kept(-0.2, 0.2, 0.02),
         "yaw": kept(-0.7, 0.7, 0.05) + 0.15 * near_F,
         "pitch": kept(-0.3, 0.3, 0.04),
         "shift": np.stack([kept(-0.12, 0.12, 0.04), kept(-0.12, 0.12, 0.04)], axis=1),
-        "blur": np.maximum(0.25, rng.uniform(0.3, 1.9) * (1.2 - 0.5 * near_F) * np.exp(0.15 * rng.normal(size=frames))),
+        "blur": np.maximum(0.25, rng.uniform(0.3, 1.5) * (1.2 - 0.5 * near_F) * np.exp(0.15 * rng.normal(size=frames))),
         "light": light * np.exp(0.08 * rng.normal(size=(frames, 1))) * np.exp(0.08 * rng.normal(size=3)),
-        "haze": np.clip(kept(-0.2, 0.45, 0.02), 0, 1),
-        "fading": np.full(frames, max(0.0, rng.uniform(-0.3, 0.6))),
-        "grain": np.full(frames, rng.uniform(0.005, 0.04)),
+        "haze": np.clip(kept(-0.2, 0.4, 0.02), 0, 1),
+        "fading": np.full(frames, max(0.0, rng.uniform(-0.3, 0.5))),
+        "grain": np.full(frames, rng.uniform(0.005, 0.03)),
         "shadow": np.tile([rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6), rng.choice([0.0, 0.0, 0.55])], (frames, 1)),
-        "branch": np.tile([*rng.uniform(-0.5, 0.5, 2), rng.choice([-1.0, -1.0, rng.uniform(0.2, 0.45)])], (frames, 1)),
+        "branch": np.tile([*rng.uniform(-0.5, 0.5, 2), rng.choice([-1.0, -1.0, -1.0, rng.uniform(0.2, 0.4)])], (frames, 1)),
         "background": _background(rng, near_F, side),
     }
 
