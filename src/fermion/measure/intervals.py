@@ -20,11 +20,17 @@ from fermion.measure.metric import Metric
 from fermion.measure.scored import Scored
 from fermion.measure.tally import Basis, Tally
 
+RANKED = ("roc_auc", "average_precision")  # one ranking per class and draw
+MOST_RANKED = 400_000_000  # rows times classes times draws, some seconds; beyond, these metrics have no interval
 _CELLS = 1_000_000  # weights held at a time: 8 MB, so that a block of draws stays near the processor
 
 
 class Interval(Struct, frozen=True):
-    """A score and the 95 % interval around it; the ends are NaN where there are fewer than two units to draw from."""
+    """A score and the 95 % interval around it.
+
+    The ends are NaN where there are fewer than two units to draw from, and where so many classes would be ranked for so many rows that it
+    would take minutes.
+    """
 
     value: float
     low: float
@@ -71,14 +77,17 @@ def intervals(
     units = n if unit_N is None else int(unit_N.max()) + 1
     if units < 2:
         return {name: Interval(value, np.nan, np.nan) for name, value in values.items()}
-    rng, block, drawn = np.random.default_rng(seed), max(1, _CELLS // n), {metric.name: np.empty(draws) for metric in metrics}
+    dear = RANKED if isinstance(scored, Scored) and n * scored.classes * draws > MOST_RANKED else ()
+    redrawn = [metric for metric in metrics if metric.name not in dear]
+    rng, block = np.random.default_rng(seed), max(1, _CELLS // n)
+    drawn = {metric.name: np.full(0 if metric.name in dear else draws, np.nan) for metric in metrics}
     for start in range(0, draws, block):
         w_BN = np.empty((min(block, draws - start), n))
         for w_N in w_BN:
             times_U = np.bincount(rng.integers(units, size=units), minlength=units)
             np.multiply(times_U if unit_N is None else times_U[unit_N], own_N, out=w_N)
         tally = Tally(basis, w_BN)
-        for metric in metrics:
+        for metric in redrawn:
             with np.errstate(over="ignore", invalid="ignore"):
                 drawn[metric.name][start : start + len(w_BN)] = metric.of(tally)
     return {name: _percentile(value, drawn[name]) for name, value in values.items()}

@@ -59,7 +59,9 @@ from fermion.research.scoring import answers, task_of
 
 LIBRARIES = (
     "numpy", "onnxruntime", "polars", "torch", "lightgbm", "scikit-learn", "onnx", "skl2onnx", "keras", "tensorflow", "tensorflow-cpu",
+    "xgboost-cpu", "xgboost", "catboost", "tokenizers", "transformers",
 )  # fmt: skip
+MOST_CLASSES = 10_000  # an answer holds a number for each, and so does every row of an evaluation
 ROOMY = 30.0  # seconds of a budget from which the default for tables is the blend
 
 
@@ -222,6 +224,13 @@ def plan(table: Table, marks: Marks, spec: Spec) -> Learnable:
                 rule="made of at least two classes in the training part",
                 given=Told("one"),
                 remedy="Choose another target, or another split.",
+            )
+        if isinstance(output, Probability) and len(output.classes) > MOST_CLASSES:
+            raise DataError(
+                f"the target `{output.target}`",
+                rule=f"made of at most {MOST_CLASSES:,} classes",
+                given=Told(f"{len(output.classes):,}"),
+                remedy=f"Declare `columns: {{{output.target}: number}}` if it counts something, or merge rare values (`repair: {{merge: ...}}`).",
             )
     return learnt
 

@@ -108,3 +108,14 @@ def test_wider_with_fewer_rows() -> None:
     rng = np.random.default_rng(6)
     widths = [got.high - got.low for got in (bootstrap(METRICS["brier"], binary(rng, n), seed=0) for n in (100, 1000, 10_000))]
     assert all(2 < wide / narrow < 5 for wide, narrow in pairwise(widths))
+
+
+def test_rankings_of_very_many_classes_have_a_value_and_no_interval() -> None:
+    """They would take minutes; what is counted keeps its interval."""
+    rng = np.random.default_rng(0)
+    truth, p_NK = np.arange(1500) % 500, rng.dirichlet(np.ones(500), 1500)
+    scored = Scored(truth=truth, decided=p_NK.argmax(1), probabilities=p_NK, classes=500)
+    found = intervals(for_task("multiclass"), scored, seed=0)
+    assert math.isfinite(found["roc_auc"].value)
+    assert math.isnan(found["roc_auc"].low)
+    assert math.isfinite(found["accuracy"].low)

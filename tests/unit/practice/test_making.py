@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fermion.core import spec as specs
+from fermion.core.errors import DataError
 from fermion.core.run import Run
 from fermion.core.spec import Spec
 from fermion.data.table import Table
@@ -72,3 +73,11 @@ def fitted(table: Table, spec: Spec) -> making.Product:
     table = collecting.shaped(table, spec, lambda source: table)
     marks = making.tidy(table, making.divide(table, spec, run), spec, run).marks
     return making.fit(table, marks, spec, run)
+
+
+def test_a_target_of_a_hundred_thousand_classes_is_told_at_once() -> None:
+    names = [f"thing {k}" for k in range(100_000)] * 2
+    table = Table.of({"x": np.arange(len(names), dtype=np.float64), "thing": names})
+    spec = specs.read({"name": "things", "data": {"source": "memory", "target": "thing"}, "split": {"by": "random"}}, name="test")
+    with pytest.raises(DataError, match=r"the target `thing` must be made of at most 10,000 classes, got \d\d,\d\d\d\. Declare"):
+        making.plan(table, making.divide(table, spec, Run()), spec)
