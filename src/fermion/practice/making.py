@@ -230,7 +230,7 @@ def plan(table: Table, marks: Marks, spec: Spec) -> Learnable:
                 f"the target `{output.target}`",
                 rule=f"made of at most {MOST_CLASSES:,} classes",
                 given=Told(f"{len(output.classes):,}"),
-                remedy=f"Declare `columns: {{{output.target}: number}}` if it counts something, or merge rare values (`repair: {{merge: ...}}`).",
+                remedy=f"If it counts something, declare `{output.target}: number` under data.columns; else merge rare values.",
             )
     return learnt
 

@@ -79,5 +79,5 @@ def test_a_target_of_a_hundred_thousand_classes_is_told_at_once() -> None:
     names = [f"thing {k}" for k in range(100_000)] * 2
     table = Table.of({"x": np.arange(len(names), dtype=np.float64), "thing": names})
     spec = specs.read({"name": "things", "data": {"source": "memory", "target": "thing"}, "split": {"by": "random"}}, name="test")
-    with pytest.raises(DataError, match=r"the target `thing` must be made of at most 10,000 classes, got \d\d,\d\d\d\. Declare"):
+    with pytest.raises(DataError, match=r"the target `thing` must be made of at most 10,000 classes, got \d\d,\d\d\d\. If it counts"):
         making.plan(table, making.divide(table, spec, Run()), spec)

@@ -66,14 +66,18 @@ class Pretrained(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         reads = (array.name, next(one.name for one in named if one.slot.role == "mask"))
         column = inside(train.schema.columns[array.field])
         if array.slot.role == "wave":
-            from fermion.research.pretrained.speech import RATE, SpeechEmbedding
+            from fermion.research.pretrained.sounds import SoundBackbone
+            from fermion.research.pretrained.speech import SpeechEmbedding
 
-            _check_rate(column, array.field, RATE)
-            speech = SpeechEmbedding(place)
-            if self.tune == "full":
+            windows = not place.config() and any(place.folder.rglob("*.onnx"))
+            sound = SpeechEmbedding(place) if windows else SoundBackbone(place)
+            _check_rate(column, array.field, sound.rate)
+            if self.tune == "frozen":
+                return Frozen(sound, reads, digest, sound.features)
+            if windows:
                 given, remedy = Told("full"), "Leave it out: these weights are frozen."
                 raise DataError("`tune` of an openWakeWord backbone", rule="frozen", given=given, remedy=remedy)
-            return Frozen(speech, reads, digest, speech.features)
+            return Tuned(sound, reads, sound.features)
         from fermion.research.pretrained.text import TextBackbone
 
         text = TextBackbone(place, self.pool)

@@ -31,6 +31,7 @@ class SpeechEmbedding(nn.Module):
     """
 
     features = 192
+    rate = RATE
     real: Tensor  # (257, 1, 512), as the next
     imaginary: Tensor
     bands: Tensor  # (257, 32)

@@ -14,6 +14,7 @@ from fermion.core.errors import DataError
 from fermion.research.pretrained.efficientnet import EfficientNetLite
 from fermion.research.pretrained.pictures import PictureBackbone
 from fermion.research.pretrained.places import locate
+from fermion.research.pretrained.sounds import SoundBackbone
 from fermion.research.pretrained.speech import FRAME, HOP, STEP, WINDOW, SpeechEmbedding
 from fermion.research.pretrained.text import TextBackbone
 
@@ -132,3 +133,36 @@ def test_speech_windows_are_those_of_the_graphs() -> None:
     np.testing.assert_allclose(made[0].numpy(), want, rtol=1e-3, atol=1e-2)
     torch.testing.assert_close(net(wave[:1, :9_000], mask[:1, :9_000]), made[:1], rtol=1e-4, atol=1e-3)
     assert torch.isfinite(net(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))).all()
+
+
+@torch.no_grad()
+def test_sounds_of_a_transformers_folder(tmp_path: Path) -> None:
+    """A clip is answered alike alone and beside a longer one; a net whose answer depends on the padding is refused."""
+    transformers = pytest.importorskip("transformers", reason="the extra `pretrained` is not installed")
+    torch.manual_seed(0)
+    small: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "conv_dim": (8, 8),
+        "conv_kernel": (10, 3),
+        "conv_stride": (5, 2),
+        "num_feat_extract_layers": 2,
+        "num_conv_pos_embeddings": 8,
+        "num_conv_pos_embedding_groups": 2,
+    }
+    layered = transformers.Wav2Vec2Config(**small, feat_extract_norm="layer", do_stable_layer_norm=True)
+    transformers.Wav2Vec2Model(layered).save_pretrained(tmp_path / "layer")
+    transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**small, feat_extract_norm="group")).save_pretrained(tmp_path / "group")
+    net = SoundBackbone(locate(str(tmp_path / "layer"))).eval()
+    wave, mask = torch.randn(3, 900), torch.ones(3, 900, dtype=torch.bool)
+    mask[1, 400:], mask[2, 1:] = False, False
+    made = net(wave, mask)
+    torch.testing.assert_close(net(wave[1:2, :400], mask[1:2, :400]), made[1:2], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net(wave[2:, :1], mask[2:, :1]), made[2:], rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match=r"answers a clip alike whatever stands beside it.+feat_extract_norm: layer"):
+        SoundBackbone(locate(str(tmp_path / "group")))
+    transformers.ResNetModel(transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])).save_pretrained(tmp_path / "other")
+    with pytest.raises(DataError, match=r"does not read samples"):
+        SoundBackbone(locate(str(tmp_path / "other")))
