@@ -88,6 +88,7 @@ OWN = {
         "mixup": "fermion.research.mixing:Mixup",
         "noise": "fermion.research.table_augment:Noise",
         "oversample": "fermion.research.table_augment:Oversample",
+        "pitch": "fermion.research.sound_augment:Pitch",
         "randaugment": "fermion.research.randaugment:RandAugment",
         "rotate": "fermion.research.picture_augment:Rotate",
         "scaling": "fermion.research.series_augment:Scaling",

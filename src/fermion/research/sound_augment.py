@@ -1,4 +1,4 @@
-"""Augmentations of spectrograms and waves: masks over time and frequency, and noise behind a clip.
+"""Augmentations of spectrograms and waves: masks over time and frequency, other voices, and noise behind a clip.
 
 Legend of shapes: B rows, T steps, C variables or bands, S spans.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from msgspec import Meta, Struct
 
 from fermion.research.augment import Kind, Rows
-from fermion.research.series import Series, changed, spans_of
+from fermion.research.series import Series, changed, read_at, spans_of
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +81,38 @@ class FrequencyMask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             return torch.where(blank_BC[:, None], about.mean.to(x_BTC.device), x_BTC)
 
         return changed(rows, masked)
+
+
+class Pitch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="pitch"):
+    """Another voice: band c of a spectrogram is read at c exp(d), between two bands, d uniform from -most to most; series without sound stay.
+
+    A shorter or longer throat moves all formants by one factor. Bands that would be read beyond the last one hold the last one.
+
+    Args:
+        most: the largest change, 0.1 for about 10 %.
+
+    >>> Pitch(most=0.2).most
+    0.2
+
+    Jaitly, Hinton: Vocal Tract Length Perturbation (VTLP) improves speech recognition, ICML workshop on deep learning for audio, 2013.
+    """
+
+    kind: ClassVar[Kind] = "row"
+    reads: ClassVar[frozenset[str]] = _SPECTRA
+    most: Annotated[float, Meta(gt=0.0, le=0.7)] = 0.1
+
+    def apply(self, rows: Rows, draw: torch.Generator) -> Rows:
+        """Clips in other voices."""
+        import torch
+
+        def moved(about: Series, x_BTC: Tensor, mask_BT: Tensor) -> Tensor:
+            factor_B1 = ((2 * torch.rand(len(x_BTC), 1, generator=draw).to(x_BTC.device) - 1) * self.most).exp()
+            if not about.spectrum:
+                return x_BTC
+            u_BC = torch.arange(x_BTC.shape[2], device=x_BTC.device) * factor_B1
+            return read_at(x_BTC.transpose(1, 2), u_BC, torch.ones_like(u_BC, dtype=torch.bool)).transpose(1, 2)
+
+        return changed(rows, moved)
 
 
 class Background(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="background"):

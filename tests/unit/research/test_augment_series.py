@@ -21,7 +21,7 @@ from fermion.research.mixing import Mixup
 from fermion.research.model import Encoded
 from fermion.research.series import series_of
 from fermion.research.series_augment import Jitter, Scaling, Shift, Slice, Speed, Warp
-from fermion.research.sound_augment import Background, FrequencyMask, TimeMask
+from fermion.research.sound_augment import Background, FrequencyMask, Pitch, TimeMask
 
 NAMES = [name for name in registry.names("augments") if registry.find("augments", name).reads & {"series", "wave"}]
 COUNT = 40
@@ -218,3 +218,12 @@ def test_batches_are_augmented_through_the_loops_own_door() -> None:
     assert arrays.keys() == before.arrays.keys()
     assert len(labels) == 1
     assert (arrays["clip.mask"].sum(1) < before.arrays["clip.mask"].sum(1)).any()
+
+
+def test_another_voice_moves_the_bands_of_a_clip_together() -> None:
+    before, after = made(Pitch(most=0.3))
+    assert torch.equal(before["ramp.values"].nan_to_num(), after["ramp.values"].nan_to_num())
+    mask = before["clip.mask"]
+    assert torch.equal(before["clip.mel"][~mask], after["clip.mel"][~mask])
+    torch.testing.assert_close(before["clip.mel"][:, :, 0], after["clip.mel"][:, :, 0])  # c = 0 is read at 0
+    assert (before["clip.mel"] - after["clip.mel"])[mask].abs().mean() > 0.1
