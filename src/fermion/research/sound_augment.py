@@ -84,9 +84,9 @@ class FrequencyMask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Pitch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="pitch"):
-    """Another voice: band c of a spectrogram is read at c exp(d), between two bands, d uniform from -most to most; series without sound stay.
+    """Another voice: band c of a spectrogram is read at c exp(d), d uniform from -most to most; series without sound stay.
 
-    A shorter or longer throat moves all formants by one factor. Bands that would be read beyond the last one hold the last one.
+    A shorter or longer throat moves all formants by one factor. What would be read beyond the last band is the last band.
 
     Args:
         most: the largest change, 0.1 for about 10 %.
