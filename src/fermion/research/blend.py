@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct, structs
@@ -39,6 +39,8 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     Args:
         members: the models; left out: trees, trees of 127 leaves, catboost where it is installed, realmlp and tabm.
         rounds: of the greedy selection.
+        weights: "chosen" by the greedy selection, or "equal": where rows in use will be unlike the validation part, it may choose what only
+            does well on rows like it.
         folds: 2 or more fits each member that often, each time without one part of the training and validation rows (`folded`): the
             weights are then chosen on all rows, by answers of models that did not see them. 0 fits it once. Left out: 5 where the
             members are left out too, training and validation part together have fewer than 10,000 rows, and 30 seconds are left; else 0.
@@ -51,6 +53,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
     members: tuple[Annotated[Any, part("models")], ...] = ()
     rounds: Annotated[int, Meta(ge=1, le=1000)] = 25
+    weights: Literal["chosen", "equal"] = "chosen"
     folds: Annotated[int, Meta(ge=0, le=50)] | None = None
 
     def __post_init__(self) -> None:
@@ -118,6 +121,8 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
     def _weights(self, output: Output, made: list[Arrays], rows: Encoded, run: Run) -> tuple[tuple[float, ...], str]:
         """The weights of one output and what there is to say about them."""
+        if self.weights == "equal":
+            return (1.0,) * len(made), ", all alike, as `weights` says"
         target = labelled(output, rows) if len(made) > 1 and len(rows) else None
         if target is None or not len(target):
             return (1.0,) * len(made), "" if len(made) == 1 else ", all alike: there was no row to choose the weights on"

@@ -247,3 +247,11 @@ def test_the_default_members_have_folds_on_small_tables_alone(monkeypatch: pytes
     assert told(members=(Baseline(), Linear())) == set()
     monkeypatch.setattr("fermion.research.blend.SMALL", 100)
     assert told() == set()
+
+
+def test_equal_weights_are_a_plain_mean() -> None:
+    train, valid = halves(table(value=True))
+    fitted = Blend(members=(Baseline(), Linear(l2=0.01)), weights="equal").fit(train, valid, Run())
+    assert fitted.notes[0] == "blend for y: baseline 1.00, linear 1.00, all alike, as `weights` says"
+    alone = [member.fit(train, valid, Run()).run(valid.arrays)["value:y"] for member in (Baseline(), Linear(l2=0.01))]
+    np.testing.assert_allclose(fitted.run(valid.arrays)["value:y"], np.mean(alone, axis=0), rtol=1e-5)
