@@ -78,3 +78,27 @@ def test_german_traffic_signs_are_checked_before_they_are_learned(fermion: Comma
         pytest.skip("FERMION_DATA has no gtsrb32")
     told = fermion("check", "projects/traffic-signs/real.yaml", "--json", limit=300)
     assert told.code == 0, told.err
+
+
+def test_heartbeats_of_new_patients_are_told_apart(fermion: Command, projects: Path) -> None:
+    """The project with fewer beats and a net that takes seconds to export; its own reads both ways."""
+    told = fermion(
+        "run",
+        "projects/heart-monitor/fermion.yaml",
+        "--json",
+        "data.source=sample://ecg?rows=1200&patients=24",
+        "model={type: net, encoders: {beat: rocket}, steps: 150, batch: 64, augment: [jitter, {type: scaling, deviation: 0.2}]}",
+        "evaluate={require: {accuracy: 0.8}, draws: 100}",
+        limit=300,
+    )
+    assert told.code == 0, told.err
+    scores = told.document["metrics"]
+    assert scores["accuracy"]["value"] > scores["accuracy"]["baseline"] + 0.05
+    assert fermion("verify", "projects/heart-monitor", "--json").document["ok"] is True
+
+
+def test_the_recordings_of_mit_bih_are_divided_by_patient(fermion: Command, projects: Path, real_data: Path) -> None:
+    if not (real_data / "mitbih_beats").is_dir():
+        pytest.skip("FERMION_DATA has no mitbih_beats")
+    told = fermion("check", "projects/heart-monitor/real.yaml", "--json", limit=300)
+    assert told.code == 0, told.err

@@ -42,12 +42,15 @@ class Parts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     of: Annotated[str, Meta(description="The array with the group of each row.")]
     train: Annotated[str, Meta(description="The array that lists the groups for training.")]
     test: Annotated[str, Meta(description="The array that lists the groups for the test.")]
-    validation: Annotated[str | None, Meta(description="The array that lists the groups for validation.")] = None
+    validation: Annotated[
+        str | tuple[int | str, ...] | None,
+        Meta(description="The array that lists the groups for validation, or the groups themselves, taken from those for training."),
+    ] = None
 
     @property
     def lists(self) -> dict[str, str]:
         """Parts by the array that lists their groups."""
-        return {self.train: "train", self.test: "test"} | ({self.validation: "validation"} if self.validation else {})
+        return {self.train: "train", self.test: "test"} | ({self.validation: "validation"} if isinstance(self.validation, str) else {})
 
     @property
     def names(self) -> tuple[str, ...]:

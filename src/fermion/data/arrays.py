@@ -141,6 +141,13 @@ def _divided(frame: pl.DataFrame, groups_N: NDArray[Any], listed: Named, reading
             twice = groups_N[of_part & (split_N != "")][0]
             raise DataError("the groups of data.source.parts", rule="in one part each", given=twice.item(), where=reading.where)
         split_N[of_part] = part
+    parts = reading.source.parts
+    for group in parts.validation if parts is not None and isinstance(parts.validation, tuple) else ():
+        of_group = (groups_N == group) & (split_N == "train")
+        if not of_group.any():
+            known = ", ".join(str(one) for one in np.unique(groups_N[split_N == "train"]).tolist()[:30])
+            raise DataError("data.source.parts.validation", rule=f"made of groups for training ({known})", given=group, where=reading.where)
+        split_N[of_group] = "validation"
     divided = frame.with_columns(pl.Series("split", split_N.tolist()))
     if (split_N == "").any():
         reading.tell(f"{int((split_N == '').sum()):,} rows are in none of {', '.join(listed)} and left out")

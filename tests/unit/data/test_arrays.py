@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 
 from fermion.columns.sequence import Sequence
 from fermion.core.declared import Parts, Source
@@ -79,6 +80,11 @@ def test_parts_by_lists_of_groups_become_a_column(tmp_path: Path) -> None:
         table = read(source, folder=folder)
     assert table.names == ("x", "patient", "split")
     assert table.values("split") == ["train", "test", "train"]
+    chosen = saved(tmp_path, x=X, patient=np.array([7, 8, 7, 9]), old=np.array([7, 9]), new=np.array([8]))
+    parts = Parts(of="patient", train="old", test="new", validation=(9,))
+    assert read(Source(at="a.npz", arrays=("x",), parts=parts), folder=chosen).values("split") == ["train", "test", "train", "validation"]
+    with pytest.raises(DataError, match=r"data\.source\.parts\.validation must be made of groups for training \(7, 9\), got 8"):
+        read(structs.replace(source, parts=structs.replace(parts, validation=(8,))), folder=chosen)
     twice = saved(tmp_path, x=X, patient=np.array([7, 8, 7, 9]), old=np.array([7]), new=np.array([8, 7]))
     with pytest.raises(DataError, match=r"the groups of data\.source\.parts must be in one part each, got 7"):
         read(source, folder=twice)
