@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fermion.columns.assets import Asset
 from fermion.columns.column import Coded, Slot, Values, is_missing, rejected
-from fermion.columns.tokenizer import Trained, default_vocabulary, opened, rare_ids, read_tokenizer, train_tokenizer
+from fermion.columns.tokenizer import MOST, Trained, default_vocabulary, opened, rare_ids, read_tokenizer, train_tokenizer
 from fermion.core import packaged
 from fermion.core.errors import SpecError, Told
 
@@ -32,6 +32,9 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     `tokenizer`, the path of a tokenizer.json, that one is used as it is, with its own normalisation and special tokens; a special
     token that stands in a text is text. Either becomes a file of the bundle. Longer texts are cut after `length` tokens.
 
+    `algorithm: words` makes one token of each word and of the signs behind it, for a target that labels words (`tags`). Words that the
+    training part does not have twice are one unknown word to it.
+
     A missing or empty text is one token of padding, which the mask calls real: a row without any would have no mean.
 
     >>> note = Text(vocabulary=300).fit(["good food", "bad food", "good wine"])
@@ -46,9 +49,12 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     tokenizer: Annotated[
         str, Meta(description="The path of a tokenizer.json, or package://MODULE/PATH; trained on the training part when left out.")
     ] = ""
-    algorithm: Annotated[Literal["bpe", "unigram"], Meta(description="How a tokeniser is trained: byte-level BPE, or unigram.")] = "bpe"
+    algorithm: Annotated[
+        Literal["bpe", "unigram", "words"], Meta(description="How a tokeniser is trained: byte-level BPE, unigram, or a token per word.")
+    ] = "bpe"
     vocabulary: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="Tokens to train, 256 at least; 0 for one per 40 words, from 512 to 16,384.")
+        int,
+        Meta(ge=0, le=1_000_000, description="Tokens to train, 256 at least; 0 for one per 40 words, from 512 to 16,384, or all words."),
     ] = 0
     length: Annotated[
         int,
@@ -94,7 +100,7 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
             made = train_tokenizer(
                 short,
                 kind=self.algorithm,
-                vocabulary=self.vocabulary or default_vocabulary(short),
+                vocabulary=self.vocabulary or (MOST if self.algorithm == "words" else default_vocabulary(short)),
                 lower=self.lower,
                 unicode=self.unicode,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -41,18 +42,24 @@ def default_vocabulary(texts: Sequence[str]) -> int:
     return int(np.clip(sum(len(text.split()) for text in texts) // WORDS_PER_TOKEN, SMALLEST, MOST))
 
 
-def train_tokenizer(texts: Sequence[str], *, kind: Literal["bpe", "unigram"], vocabulary: int, lower: bool, unicode: bool) -> Trained:
-    """A tokeniser over the bytes of the texts: no byte is unknown to it. The same texts give the same file.
+def train_tokenizer(
+    texts: Sequence[str], *, kind: Literal["bpe", "unigram", "words"], vocabulary: int, lower: bool, unicode: bool
+) -> Trained:
+    """A tokeniser over the bytes of the texts, to which no byte is unknown, or over their words. The same texts give the same file.
 
     - bpe: the most frequent pair of neighbouring tokens becomes a token, until there are enough (Sennrich, Haddow, Birch: Neural
       Machine Translation of Rare Words with Subword Units, ACL 2016; over bytes: Radford et al., GPT-2, 2019).
     - unigram: of many candidate pieces those that the likelihood of the texts misses least are dropped, until few are left (Kudo:
       Subword Regularization, ACL 2018). The library adds floats in an order that changes from run to run, so its scores are only a
       choice of pieces here; the score of a piece, log(n / N), is counted on the best segmentations, starting from those of fewest pieces.
+    - words: what stands between blanks, and signs at its end, is a token, digits read as 0; those seen twice are known, the most
+      frequent first. A label per word is then a label per token.
     """
     tokenizers = lazy.load("tokenizers", extra="text")
     rarely = max(1, -(-sum(map(len, texts)) // MOST_CHARACTERS))
     read = texts[::rarely]
+    if kind == "words":
+        return trained(_of_words(read, vocabulary, lower=lower, unicode=unicode))
     model = tokenizers.models.BPE() if kind == "bpe" else tokenizers.models.Unigram()
     made = _around(model, lower=lower, unicode=unicode)
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
@@ -167,6 +174,24 @@ def _around(model: Any, *, lower: bool, unicode: bool) -> Any:
         made.normalizer = tokenizers.normalizers.Sequence(steps)
     made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
     made.decoder = tokenizers.decoders.ByteLevel()
+    return made
+
+
+def _of_words(texts: Sequence[str], vocabulary: int, *, lower: bool, unicode: bool) -> Any:
+    """A tokeniser whose tokens are words."""
+    tokenizers = lazy.load("tokenizers", extra="text")
+    normalizers, cuts = tokenizers.normalizers, tokenizers.pre_tokenizers
+    steps = [normalizers.NFKC()] * unicode + [normalizers.Lowercase()] * lower
+    normalizer = normalizers.Sequence([*steps, normalizers.Replace(tokenizers.Regex(r"\d"), "0")])
+    cut = cuts.Sequence([cuts.WhitespaceSplit(), cuts.Split(tokenizers.Regex(r"[,.?!;:]+$"), "isolated")])
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(word for word, _ in cut.pre_tokenize_str(normalizer.normalize_str(text)))
+    known = sorted((word for word, count in counts.items() if count > 1), key=lambda word: (-counts[word], word))
+    pieces = [PADDING, UNKNOWN, *known[: max(0, vocabulary - 2)]]
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: id for id, word in enumerate(pieces)}, unk_token=UNKNOWN))
+    made.normalizer, made.pre_tokenizer = normalizer, cut
+    made.add_special_tokens([PADDING, UNKNOWN])
     return made
 
 

@@ -158,14 +158,15 @@ def pieces_of(column: Column, size: int) -> list[bytes]:
 
     made, padding = opened(asset, 1), int(getattr(inside(column), "padding", 0))
     texts: list[bytes] = []
-    joined = any(str(token).startswith("##") for token in made.get_vocab())
+    vocabulary: dict[str, int] = made.get_vocab()
+    joined = any(token.startswith("##") for token in vocabulary) or not any(token.startswith(("Ġ", "▁")) for token in vocabulary)
     for id in range(size):
         token = made.id_to_token(id)
         if token is None or id == padding:
             texts.append(b"")
             continue
         text = token.replace("Ġ", " ").replace("▁", " ")
-        if joined:  # a tokeniser that marks what goes on in a word, not where one begins
+        if joined:  # a tokeniser that marks what goes on in a word, or nothing because tokens are words; not where one begins
             text = text[2:] if text.startswith("##") else f" {text}"
         texts.append(text.encode()[:LONGEST_PIECE])
     return texts
