@@ -11,7 +11,7 @@ DATA = ("reading", "pipeline_speed", "profiling", "features", "splits", "larger"
 SCRIPTS = [
     *(["import/run.py"], ["serving/run.py"], ["training/run.py"], ["quality/digits.py"], ["quality/mnist.py"], ["fraud/run.py"]),
     *(["quality/tables.py"], ["quality/taiwan.py"], ["quality/support2.py"]),
-    *([f"data/{name}.py"] for name in (*DATA, "labels", "augment", "augment_ablation", "credit")),
+    *([f"data/{name}.py"] for name in (*DATA, "labels", "augment", "augment_ablation", "augment_texts", "credit")),
 ]
 
 

@@ -95,6 +95,12 @@ class TestTextOfPieces(ColumnContract):
     bad = (3, b"good")
 
 
+class TestTextOfWords(ColumnContract):
+    column = Text(algorithm="words", length=8)
+    good = ("where is order 123?", "where is order 456 ...", "Where?", None, "", "unheard of")
+    bad = (3, b"where")
+
+
 class TestTextThatIsRedacted(ColumnContract):
     column = Redacted(column=Text(vocabulary=300))
     good = ("write to ada@example.org", "paid", None, "")

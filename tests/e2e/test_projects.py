@@ -58,10 +58,33 @@ def test_a_variable_that_is_not_set_says_how_to_set_it(fermion: Command, project
     assert "export FERMION_DATA=" in told.error["remedy"]
 
 
-def test_support_questions_are_told_apart(fermion: Command, projects: Path) -> None:
-    told = fermion("run", "projects/support-intents/fermion.yaml", "--json", "data.source=sample://intents?rows=2000", "evaluate.draws=100")
+def test_support_questions_are_told_apart_and_their_slots_found(fermion: Command, projects: Path) -> None:
+    words = ["data.source=sample://intents?rows=1500", "evaluate.draws=50", "model.steps=220", "evaluate.require={}"]
+    told = fermion("run", "projects/support-intents/fermion.yaml", "--json", *words, limit=300)
     assert told.code == 0, told.err
-    assert told.document["metrics"]["accuracy"]["value"] > 0.88
+    scores = told.document["metrics"]
+    assert scores["intent.accuracy"]["value"] > 0.7 > 5 * scores["intent.accuracy"]["baseline"]
+    assert scores["tags.entity_f1"]["value"] > 0.6
+    assert {check["name"]: check["ok"] for check in told.document["checks"]}["http"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "folder", "words", "least"),
+    [
+        ("real", "banking77", ["model.steps=12", "evaluate.require={}"], {"accuracy": 0.5}),
+        ("bitext", "bitext_customer_support", ["model.steps=12"], {"accuracy": 0.97}),
+        ("multidogo", "multidogo", ["model.steps=40", "model.width=32"], {"intent.accuracy": 0.45, "slots.step_accuracy": 0.75}),
+    ],
+)
+def test_support_questions_of_real_customers(
+    fermion: Command, projects: Path, real_data: Path, spec: str, folder: str, words: list[str], least: dict[str, float]
+) -> None:
+    if not (real_data / folder).is_dir():
+        pytest.skip(f"FERMION_DATA has no {folder}")
+    told = fermion("run", f"projects/support-intents/{spec}.yaml", "--json", "evaluate.draws=20", *words, limit=300)
+    assert told.code == 0, told.err
+    for metric, value in least.items():
+        assert told.document["metrics"][metric]["value"] > value
 
 
 def test_traffic_signs_are_told_apart_on_poles_never_seen(fermion: Command, projects: Path) -> None:

@@ -36,6 +36,7 @@ class Tags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     Args:
         steps: the column whose steps are labelled.
         separator: what stands between the labels of a text.
+        spans: how labels mark spans: by B- and I- before a kind, or as runs of the same label other than O.
 
     >>> slots = Tags(target="slots", steps="words").fit([["O", "B-city"], ["O"]])
     >>> slots.classes, slots.encode([["B-city"], None]).tolist()
@@ -44,6 +45,9 @@ class Tags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
 
     steps: Annotated[str, Meta(min_length=1, description="The column whose steps are labelled.")]
     separator: Annotated[str, Meta(min_length=1, description="What stands between the labels of a text.")] = " "
+    spans: Annotated[
+        Literal["marks", "runs"], Meta(description="How labels mark spans: by B- and I-, or as runs of one label other than O.")
+    ] = "marks"
     target: str = ""
     array: str = ""
     classes: tuple[Label, ...] = ()
@@ -123,8 +127,12 @@ class Tags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     def decode(self, arrays: Arrays, decision: Decision | None) -> Batch:
         """(N, L, K) probabilities -> `prediction`, a list of labels per row, and `spans`, from `start` up to but not with `end`."""
         rows = self.labels(arrays[self.array])
-        found = [[{"type": kind, "start": start, "end": end} for kind, start, end in spans(row)] for row in rows]
+        found = [[{"type": kind, "start": start, "end": end} for kind, start, end in self.found(row)] for row in rows]
         return {"prediction": rows, "spans": found}
+
+    def found(self, labels: Sequence[Label]) -> list[tuple[str, int, int]]:
+        """The spans that a row's labels mark, as (kind, first step, step after the last)."""
+        return spans([label if name_of(label) == "O" else f"I-{name_of(label)}" for label in labels] if self.spans == "runs" else labels)
 
     def _rows(self, values: Values) -> list[list[Label | None]]:
         rows: list[list[Label | None]] = []

@@ -32,8 +32,8 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     `tokenizer`, the path of a tokenizer.json, that one is used as it is, with its own normalisation and special tokens; a special
     token that stands in a text is text. Either becomes a file of the bundle. Longer texts are cut after `length` tokens.
 
-    `algorithm: words` makes one token of each word and of the signs behind it, for a target that labels words (`tags`). Words that the
-    training part does not have twice are one unknown word to it.
+    `algorithm: words` makes one token of each word and one of the signs behind it, for a target that labels words (`tags`); `blanks` cuts
+    at spaces alone. Words that the training part does not have twice are one unknown word to it.
 
     A missing or empty text is one token of padding, which the mask calls real: a row without any would have no mean.
 
@@ -50,7 +50,8 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         str, Meta(description="The path of a tokenizer.json, or package://MODULE/PATH; trained on the training part when left out.")
     ] = ""
     algorithm: Annotated[
-        Literal["bpe", "unigram", "words"], Meta(description="How a tokeniser is trained: byte-level BPE, unigram, or a token per word.")
+        Literal["bpe", "unigram", "words", "blanks"],
+        Meta(description="How a tokeniser is trained: byte-level BPE, unigram, or a token per word, with or without the signs behind it."),
     ] = "bpe"
     vocabulary: Annotated[
         int,
@@ -100,7 +101,7 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
             made = train_tokenizer(
                 short,
                 kind=self.algorithm,
-                vocabulary=self.vocabulary or (MOST if self.algorithm == "words" else default_vocabulary(short)),
+                vocabulary=self.vocabulary or (MOST if self.algorithm in ("words", "blanks") else default_vocabulary(short)),
                 lower=self.lower,
                 unicode=self.unicode,
             )

@@ -43,7 +43,7 @@ def default_vocabulary(texts: Sequence[str]) -> int:
 
 
 def train_tokenizer(
-    texts: Sequence[str], *, kind: Literal["bpe", "unigram", "words"], vocabulary: int, lower: bool, unicode: bool
+    texts: Sequence[str], *, kind: Literal["bpe", "unigram", "words", "blanks"], vocabulary: int, lower: bool, unicode: bool
 ) -> Trained:
     """A tokeniser over the bytes of the texts, to which no byte is unknown, or over their words. The same texts give the same file.
 
@@ -52,14 +52,15 @@ def train_tokenizer(
     - unigram: of many candidate pieces those that the likelihood of the texts misses least are dropped, until few are left (Kudo:
       Subword Regularization, ACL 2018). The library adds floats in an order that changes from run to run, so its scores are only a
       choice of pieces here; the score of a piece, log(n / N), is counted on the best segmentations, starting from those of fewest pieces.
-    - words: what stands between blanks, and signs at its end, is a token, digits read as 0; those seen twice are known, the most
-      frequent first. A label per word is then a label per token.
+    - words: what stands between blanks is a token, and signs at its end are another; digits are read as 0; those seen twice are known,
+      the most frequent first. A label per word is then a label per token.
+    - blanks: the same for what stands between single spaces, whatever it is.
     """
     tokenizers = lazy.load("tokenizers", extra="text")
     rarely = max(1, -(-sum(map(len, texts)) // MOST_CHARACTERS))
     read = texts[::rarely]
-    if kind == "words":
-        return trained(_of_words(read, vocabulary, lower=lower, unicode=unicode))
+    if kind in ("words", "blanks"):
+        return trained(_of_words(read, vocabulary, lower=lower, unicode=unicode, signs=kind == "words"))
     model = tokenizers.models.BPE() if kind == "bpe" else tokenizers.models.Unigram()
     made = _around(model, lower=lower, unicode=unicode)
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
@@ -177,13 +178,14 @@ def _around(model: Any, *, lower: bool, unicode: bool) -> Any:
     return made
 
 
-def _of_words(texts: Sequence[str], vocabulary: int, *, lower: bool, unicode: bool) -> Any:
-    """A tokeniser whose tokens are words."""
+def _of_words(texts: Sequence[str], vocabulary: int, *, lower: bool, unicode: bool, signs: bool) -> Any:
+    """A tokeniser whose tokens are words, and with `signs` the signs at their end."""
     tokenizers = lazy.load("tokenizers", extra="text")
     normalizers, cuts = tokenizers.normalizers, tokenizers.pre_tokenizers
     steps = [normalizers.NFKC()] * unicode + [normalizers.Lowercase()] * lower
     normalizer = normalizers.Sequence([*steps, normalizers.Replace(tokenizers.Regex(r"\d"), "0")])
-    cut = cuts.Sequence([cuts.WhitespaceSplit(), cuts.Split(tokenizers.Regex(r"[,.?!;:]+$"), "isolated")])
+    ends = cuts.Split(tokenizers.Regex(r"[,.?!;:]+$"), "isolated")
+    cut = cuts.Sequence([cuts.WhitespaceSplit(), ends]) if signs else cuts.Split(" ", "removed")
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(word for word, _ in cut.pre_tokenize_str(normalizer.normalize_str(text)))

@@ -68,7 +68,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "openml://. ${VARIABLE} is taken from the environment."
         ),
     ]
-    query: Annotated[str | None, Meta(description="The SQL query, for a database.")] = None
+    query: Annotated[str | None, Meta(description="A SQL query: a database's own, or over the table `rows` of a file.")] = None
     sha256: Annotated[
         Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")] | None,
         Meta(description="The sha256 of the file, 64 digits, checked once it is here."),
@@ -83,7 +83,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parts: Annotated[Parts | None, Meta(description="How arrays of an .npz file tell training from test.")] = None
     names: Annotated[
         str | None,
-        Meta(description="What the names of the files in a folder of pictures or sounds mean, as in {label}_{speaker}_{number}."),
+        Meta(description="What the names of several files, or of pictures or sounds in a folder, mean, as in {label}_{speaker}_{number}."),
     ] = None
     unreadable: Annotated[
         Literal["stop", "aside"], Meta(description="What cannot be read stops the run, or is set aside with its reason.")

@@ -52,7 +52,7 @@ def of_folder(root: Path, files: list[Path], reading: Reading) -> Table:
         raise DataError(
             "data.source", rule="a folder of pictures or one of sounds", given=given, where=reading.where or reading.named(root)
         )
-    told = _named(root, files, reading) if reading.source.names else _by_folder(root, files, reading)
+    told = by_names(root, files, reading) if reading.source.names else _by_folder(root, files, reading)
     good = [number for number, file in enumerate(files) if _readable(file, reading, reading.named(file))]
     if not good:
         rule = f"a folder with a {'sound' if sounds[0] else 'picture'} that can be read"
@@ -79,7 +79,7 @@ def _by_folder(root: Path, files: list[Path], reading: Reading) -> dict[str, lis
     return labels | ({"split": [PARTS[piece[0].lower()] for piece in pieces]} if split else {})
 
 
-def _named(root: Path, files: list[Path], reading: Reading) -> dict[str, list[str]]:
+def by_names(root: Path, files: list[Path], reading: Reading) -> dict[str, list[str]]:
     """What file names say by the pattern of the source: `{label}_{speaker}_{number}` gives three columns of texts."""
     pattern = reading.source.names or ""
     pieces = re.split(r"\{([A-Za-z_]\w*)\}", pattern)

@@ -17,6 +17,7 @@ from fermion.data import archives, databases, hosts, hub, objects, pictures, web
 from fermion.data.addresses import public, with_variables
 from fermion.data.formats import READERS, family
 from fermion.data.parts import Part, joined, partitions
+from fermion.data.queries import answered
 from fermion.data.reading import Aside, Reading
 from fermion.data.samples import sample
 from fermion.data.table import Table
@@ -46,7 +47,8 @@ def read(
         source: an address, or a section with one and more. It leads to
 
             - a csv, tsv, jsonl, ndjson (also as .gz), parquet, arrow, feather, xlsx or npz file, a .zip with such files, pictures or sounds
-            - a glob of such files, or a folder with them, also below folders such as `year=2020`, which become columns
+            - a glob of such files, or a folder with them, also below folders such as `year=2020`, which become columns, as do parts of
+              file names that `names` says the meaning of
             - a folder with one sub-folder of pictures or sounds per label, or with `names` that say what their names mean; or a table
               with a column of their paths relative to it
             - a folder that Hugging Face `datasets` wrote with save_to_disk
@@ -61,6 +63,8 @@ def read(
         note: takes notes to the user; they are warnings where it is left out.
         raw: columns that are read as text, where a file of text has them: what a repair reads, or a service.
         private: columns whose values stand in no message.
+
+    What is read of a file may go through a `query` of its own, in SQL over the table `rows`.
 
     A folder of pictures or sounds gives the columns `image` or `audio` (absolute paths) and `label`, and `split` when its first level
     is train, validation (or valid, val, dev) and test.
@@ -84,7 +88,9 @@ def read(
         raw=frozenset(raw),
         private=frozenset(private),
     )
-    return _read(with_variables(section.at, where), reading)
+    at = with_variables(section.at, where)
+    table = _read(at, reading)
+    return answered(table, section.query, where) if section.query and _scheme(at) not in databases.SCHEMES else table
 
 
 def _read(at: str, reading: Reading) -> Table:
@@ -252,6 +258,9 @@ def _files(paths: list[Path], root: Path, at: str, reading: Reading) -> pl.DataF
         given = Told(f"{len(paths)} files")
         raise SpecError("data.source.sha256", rule="about one file", given=given, remedy="Leave it out.", where=reading.where)
     columns = partitions(path.relative_to(root).parts for path in paths)
+    if reading.source.names:
+        told = pictures.by_names(root, paths, reading)
+        columns = [partition | {name: values[place] for name, values in told.items()} for place, partition in enumerate(columns)]
     parts: list[Part] = []
     for path, partition in zip(paths, columns, strict=True):
         below = structs.replace(reading, partition=partition)

@@ -24,7 +24,6 @@ from fermion.columns.output import (
     usual,
 )
 from fermion.columns.quantiles import middle
-from fermion.columns.tags import spans
 from fermion.measure.answered import Answered
 from fermion.measure.metrics import METRICS
 from fermion.measure.quantile_metrics import pinball, row_pinball
@@ -118,6 +117,9 @@ def told(output: Output, scored: Scored | Answered, n: int) -> tuple[str | float
             return _steps(scored.truth[n, : output.steps]), _steps(middles)
         case Quantiles():
             return float(scored.truth[n]), float(scored.said[n, middle(output.levels)])
+        case Tags():
+            (steps, spans), (right, _, found) = scored.truth[n].tolist(), scored.said[n].tolist()
+            return f"{steps:.0f} steps, {spans:.0f} spans", f"{right:.0f} and {found:.0f} right"
         case _:
             return str(scored.truth[n].tolist()), str(scored.said[n].tolist())
 
@@ -130,8 +132,8 @@ def _tagged(output: Tags, y_NL: NDArray[Any], p_NLK: NDArray[Any], weights: NDAr
         there = np.flatnonzero(y_L != UNLABELLED)
         said_L = np.full(len(y_L), UNLABELLED)
         said_L[: answers.shape[1]] = answers[row, : len(y_L)]  # what was cut off is not answered, and so not right
-        right = set(spans([output.classes[code] for code in y_L[there].tolist()]))
-        made = set(spans([output.classes[code] if code >= 0 else "O" for code in said_L[there].tolist()]))
+        right = set(output.found([output.classes[code] for code in y_L[there].tolist()]))
+        made = set(output.found([output.classes[code] if code >= 0 else "O" for code in said_L[there].tolist()]))
         truth_N2[row] = len(there), len(right)
         said_N3[row] = (y_L[there] == said_L[there]).sum(), len(made), len(made & right)
     each = 1 - said_N3[:, 0] / np.maximum(truth_N2[:, 0], 1)

@@ -158,8 +158,8 @@ def _beyond(one: Slice, whole: float) -> str:
 def _mistakes(made: Page, detail: Detail, named: str) -> None:
     if not detail.mistakes:
         return
-    regression = detail.task == "regression"
-    made.section(f"{named}{'Largest' if regression else 'Most confident'} errors")
+    sure = any(one.probability is not None for one in detail.mistakes)  # of several numbers or labels nobody is
+    made.section(f"{named}{'Most confident' if sure else 'Largest'} errors")
     if any(one.picture for one in detail.mistakes):
         made.pictures(
             "Wrong and sure of it: the answer, the truth, the row of the source",
@@ -167,9 +167,9 @@ def _mistakes(made: Page, detail: Detail, named: str) -> None:
         )
         return
     columns = _telling(detail)
-    odds = () if regression else ("probability",)
+    odds = ("probability",) if sure else ()
     made.table(
-        "Rows of the source by how far the answer is off" if regression else "Wrong and sure of it, by row of the source",
+        "Wrong and sure of it, by row of the source" if sure else "Rows of the source by how far the answer is off",
         ("row", "truth", "answer", *odds, *columns),
         [(str(one.row), one.truth, one.answer, *_odds(one), *(one.values.get(name) for name in columns)) for one in detail.mistakes],
     )

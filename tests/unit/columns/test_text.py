@@ -35,7 +35,7 @@ def word_level(path: Path, *, padding: bool = True) -> Path:
     return path
 
 
-@pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
+@pytest.mark.parametrize("algorithm", ["bpe", "unigram", "words"])
 def test_training_gives_the_same_file_in_another_process(algorithm: str) -> None:
     code = (
         "from fermion.columns.text import Text; from tests.unit.columns.test_text import NOTES;"
@@ -56,6 +56,19 @@ def test_nothing_that_can_be_written_is_unknown(algorithm: str) -> None:
     ids = column.tokens([text])[0]
     assert min(ids) >= (1 if algorithm == "bpe" else 2)
     assert opened(column.asset, 1000).decode(list(opened(column.asset, 1000).encode(text).ids)) == " " + text
+
+
+def test_words_are_tokens_and_those_seen_once_are_unknown() -> None:
+    texts = ["Where is order 12.50 now?", "where is my order, please?", "the  order: 77.10?"]
+    column = Text(algorithm="words").fit(texts)
+    assert column.asset is not None
+    cut = opened(column.asset, 100)
+    assert cut.encode("WHERE is\tthe order 99.99?!").tokens == ["where", "is", "<the unknown>", "order", "00.00", "<the unknown>"]
+    assert cut.encode("order?").tokens == ["order", "?"]
+    spaced = Text(algorithm="blanks").fit(texts)
+    assert [len(ids) for ids in spaced.tokens(["order, please? \n now", "  a  b "])] == [4, 2]
+    assert Text(algorithm="words", vocabulary=4).fit(texts).size == 4
+    assert Text(algorithm="words").fit([]).size == 2
 
 
 def test_the_length_is_what_most_training_texts_need() -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from fermion.core.declared import Source
 from fermion.core.errors import DataError, FermionError, SpecError
 from fermion.data.sources import read
 
@@ -141,6 +142,18 @@ def test_variables_globs_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyP
     put(tmp_path, many__0_csv=b"a,c\n1,x\n")
     with pytest.raises(DataError, match=r"1.csv: files of one source must be made of the columns of 0.csv, got also b; without c"):
         read("many/*.csv", folder=tmp_path)
+
+
+def test_names_of_files_and_queries_say_more(tmp_path: Path) -> None:
+    put(tmp_path, a__train_csv=b"x,t\n1,a\n2,b\n", a__test_csv=b"x,t\n3,c\n")
+    source = Source(at="a/*.csv", names="{part}", query="select x * 10 as tens, part from rows where t <> 'a' order by tens")
+    assert read(source, folder=tmp_path).preview(5) == [{"tens": 20, "part": "train"}, {"tens": 30, "part": "test"}]
+    with pytest.raises(DataError, match=r"a file must be called as data.source.names says, run_\{part\}"):
+        read(Source(at="a/*.csv", names="run_{part}"), folder=tmp_path)
+    with pytest.raises(DataError, match=r"data.source.query must be a SQL query that can be answered.*The table is called `rows`"):
+        read(Source(at="a/*.csv", query="select x from orders"), folder=tmp_path)
+    with pytest.raises(DataError, match=r"data.source.query must be one that leaves rows, got none"):
+        read(Source(at="a/*.csv", query="select x from rows where x > 9"), folder=tmp_path)
 
 
 def test_folders_of_pictures(tmp_path: Path) -> None:
