@@ -132,13 +132,14 @@ def test_every_column_is_answered_without_the_libraries_of_training(bundle: Path
     assert {file.suffix for file in (bundle / "assets").iterdir()} == {".json"}
     code, answer = ask(url, {"rows": [plain(row) for row in range(8)]})
     assert code == 200, answer
-    here = fermion.load(bundle).predict({name: [plain(row)[name] for row in range(8)] for name in plain(0)})
-    assert answer["prediction"] == here["prediction"]
-    for row, said in enumerate(answer["prediction"]):
-        assert isinstance(said["good"], bool)
-        assert len(said["tags"]) == len(ROWS["tags"][row])
-    together = [said for row in range(8) for said in ask(url, {"rows": [plain(row)]})[1]["prediction"]]
-    assert together == answer["prediction"]
+    said = [row["prediction"] for row in answer["rows"]]
+    inputs = {name: values[:8] for name, values in ROWS.items() if name not in ("good", "tags")}
+    assert said == fermion.load(bundle).predict(inputs)["prediction"]
+    for row, prediction in enumerate(said):
+        assert isinstance(prediction["good"], bool)
+        assert len(prediction["tags"]) == len(ROWS["tags"][row])
+    alone = [ask(url, {"rows": [plain(row)]})[1]["rows"][0]["prediction"] for row in range(8)]
+    assert alone == said
 
 
 def test_a_text_that_is_none_and_words_that_nobody_wrote_before(url: str) -> None:
@@ -147,4 +148,4 @@ def test_a_text_that_is_none_and_words_that_nobody_wrote_before(url: str) -> Non
     assert "note" in json.dumps(refused)
     code, answer = ask(url, {"rows": [plain(0) | {"note": "quite unheard of, Zürich 日本"}]})
     assert code == 200, answer
-    assert len(answer["prediction"][0]["tags"]) == 6
+    assert len(answer["rows"][0]["prediction"]["tags"]) == 6
