@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fermion.core.errors import DataError, FermionError, RequestRejected
+from fermion.core.errors import DataError, FermionError, MissingExtra, RequestRejected
 
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 
@@ -24,14 +24,14 @@ class Reply(NamedTuple):
 
 
 def status_of(bad: FermionError) -> int:
-    """The status of an error: what the client sent is 4xx, everything else 500.
+    """The status of an error: what the client sent is 4xx, what needs a package that the server lacks is 501, everything else 500.
 
     >>> status_of(DataError("x", rule="y", given=1)), status_of(FermionError("x", rule="y", given=1))
     (422, 500)
     """
     if isinstance(bad, RequestRejected):
         return bad.status
-    return 422 if isinstance(bad, DataError) else 500
+    return 422 if isinstance(bad, DataError) else 501 if isinstance(bad, MissingExtra) else 500
 
 
 def refusal(bad: FermionError, more: Headers = ()) -> Reply:

@@ -25,7 +25,7 @@ from fermion.columns.column import Arrays
 from fermion.columns.expect import said
 from fermion.columns.private import within
 from fermion.columns.set import Set
-from fermion.core.errors import BundleError, DataError, FermionError, RequestRejected, Told, did_you_mean
+from fermion.core.errors import BundleError, DataError, FermionError, MissingExtra, RequestRejected, Told, did_you_mean
 from fermion.core.sections import Serve
 
 Send = Callable[[Reply], None]
@@ -176,7 +176,7 @@ class Service:
         send(Reply(body))
 
     def _failed(self, bad: Exception) -> Reply:
-        if isinstance(bad, DataError | RequestRejected):
+        if isinstance(bad, DataError | RequestRejected | MissingExtra):
             self.counters.full += status_of(bad) == 503 and not self.stopping
             return self._counted(refusal(bad))
         # The client is not to blame: in full on standard error, in short to the client.

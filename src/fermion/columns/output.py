@@ -63,6 +63,8 @@ __all__ = [
     "usual",
 ]
 
+FARTHEST = 1e150  # of a number to predict; the squares of more are infinite
+
 
 class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", tag="probability"):
     """The graph's array `array` holds one probability per class, (N, K) float32, in the order of `classes` (sorted, frozen at fit).
@@ -184,6 +186,8 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def fit(self, values: Values) -> Self:
         """The mean and the standard deviation of the training part."""
         y_N = read_numbers(values)
+        if (far_N := np.abs(np.nan_to_num(y_N)) > FARTHEST).any():
+            raise rejected(values, int(far_N.argmax()), f"between -{FARTHEST:g} and {FARTHEST:g}")
         y_N = y_N[~np.isnan(y_N)]
         spread = float(y_N.std()) if y_N.size else 1.0
         return type(self)(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fermion.columns.column import Column
+from fermion.columns.infer import is_language
 from fermion.core.declared import Expectation, Lineage
 from fermion.core.errors import DataError, Told, did_you_mean
 from fermion.data import hints
@@ -235,8 +236,8 @@ def _is_constant(series: pl.Series) -> bool:
 def _numbers_rows(series: pl.Series, name: str, missing: int) -> str:
     """How a column names each row, or ''.
 
-    Short texts that are all different do, and whole numbers that count, that rise with the rows or that are called keys. Numbers that
-    are measured are nearly all different, too; so are the moments of events. Neither names a row.
+    Short texts that are all different do, and whole numbers that count, that rise with the rows or that are called keys. Sentences do not;
+    numbers that are measured are nearly all different, too, and so are the moments of events. None of these names a row.
     """
     import polars as pl
 
@@ -251,6 +252,8 @@ def _numbers_rows(series: pl.Series, name: str, missing: int) -> str:
             return ""
     head = known.head(2000)
     if head.n_unique() < NEARLY * len(head) or (text and float(str(head.str.len_chars().mean())) > TOKEN):
+        return ""
+    if text and is_language(head.to_list()):
         return ""
     if present > LOOKED and int(str(known.approx_n_unique())) < 0.9 * NEARLY * present:  # it is off by a few hundredths at the most
         return ""

@@ -261,7 +261,7 @@ def _judged(view: View, found: Sequence[Suspect], target: str, sought: Sought, r
     for one in left:
         others = [other.told for other in innocent if other is not one]
         ahead = one.told.separation / max(reference(others), LEAST) if len(others) >= OTHERS else 0.0
-        if kind := _stops(one, ahead, sought):
+        if (kind := _stops(one, ahead, sought)) and (len(left) > 1 or kind != "predicts-alone"):  # alone it has nothing to be better than
             told.append((one, kind, "error"))
             innocent = [other for other in innocent if other is not one]
     known = {id(one) for one, _, _ in told}

@@ -34,6 +34,7 @@ WORDS = {
     "dev": VALIDATION,
     "test": TEST,
 }
+FEW = 5  # rows from which on every part gets one
 IN_TIME = ("time", "blocks", "walk")
 
 
@@ -175,16 +176,18 @@ def _checked(marks: Marks, spec: Split) -> Marks:
                 f"the {name} part",
                 rule="at least one row",
                 given=Told(f"{sizes} of {len(marks.codes)} rows, split by {marks.by}"),
-                remedy=_remedy(marks.by, name),
+                remedy=_remedy(marks.by, name, len(marks.codes)),
             )
     return marks
 
 
-def _remedy(by: str, part: str) -> str:
+def _remedy(by: str, part: str, rows: int) -> str:
     if by in IN_TIME:
         return "Take shorter durations or a shorter gap in `split:`, or more data."
     if by == "column":
         return f"Mark rows as {part} in the column."
+    if rows < FEW:
+        return f"With fewer than {FEW} rows not every part gets one: add rows."
     return (
         f"Give it a larger share, as in `split: {{{part}: 0.3}}`, or more data."
         if part != "train"

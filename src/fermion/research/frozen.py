@@ -19,7 +19,7 @@ from fermion.research.encoder import columns_of
 from fermion.research.encoders.pretrained import Pretrained, beside
 from fermion.research.linear import Linear
 from fermion.research.model import Encoded, Export, Fitted, Learned, Model
-from fermion.research.net import read_part
+from fermion.research.net import UNDECLARED, read_part
 from fermion.research.preparation import Given
 from fermion.research.targets import learnable
 
@@ -84,7 +84,7 @@ class Frozen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         found: dict[str, Reader] = {}
         for name, encoder in self.encoders.items():
             if name not in columns:
-                remedy = did_you_mean(name, columns)
+                remedy = did_you_mean(name, columns) or UNDECLARED
                 rule = f"by the columns {', '.join(columns) or '(none)'}"
                 raise SpecError("model.encoders", rule=rule, given=name, remedy=remedy, where="model.encoders")
             found[name] = cast("Reader", beside(encoder, run.home).build(columns[name], train))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 AUGMENTED = ("numbers", "codes", "image", "series", "wave", "tokens")  # roles whose arrays augmentations may change
 FACTS = "facts"  # what the numbers and codes of all columns are called among the encodings
+UNDECLARED = "A text whose values all differ is left out unless it is declared: `columns: {NAME: text}` under data."
 SHORTEST, LONGEST, PASSES = 300, 5_000, 30
 
 
@@ -181,7 +182,9 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         for name in self.encoders:
             if name not in columns:
                 fused = any(ref.field == name for ref in (*layout.numbers, *layout.codes))
-                remedy = "Numbers and categories share one encoder: set model.facts." if fused else did_you_mean(name, columns)
+                remedy = (
+                    "Numbers and categories share one encoder: set model.facts." if fused else did_you_mean(name, columns) or UNDECLARED
+                )
                 given = Told(f"`{name}`")
                 raise SpecError("model.encoders", rule=f"by the columns {', '.join(columns) or '(none)'}", given=given, remedy=remedy)
         found: dict[str, tuple[Encoder, tuple[Named, ...]]] = {}

@@ -32,6 +32,16 @@ def check_parity(export: Export, arrays: Arrays, expected: Arrays) -> float:
     for name, want in expected.items():
         if made[name].shape != want.shape:
             raise FermionError(f"the exported `{name}`", rule=f"of the shape {want.shape}", given=made[name].shape, remedy=_REMEDY)
+        lost_N = ~np.isfinite(want).reshape(len(want), -1).all(axis=1)
+        if lost_N.any():
+            raise FermionError(
+                f"the answers `{name}`",
+                rule="finite for every row",
+                given=Told(
+                    f"NaN or infinity in {int((~np.isfinite(want)).any(axis=tuple(range(1, want.ndim))).sum())} of {len(want)} rows"
+                ),
+                remedy="The model is not packaged. Look for damaged weights or a function of your own that divides by zero.",
+            )
         difference = float((np.abs(made[name].astype(np.float64) - want) / np.maximum(np.abs(want), 1)).max(initial=0.0))
         worst = max(worst, np.inf if np.isnan(difference) else difference)
     if worst > export.tolerance:

@@ -47,3 +47,14 @@ def test_no_number_is_null(runtime: Runtime) -> None:
     answers = Answers(runtime.outputs, runtime.decisions, "b")
     rows = json.loads(answers.encode(answers.rows({"joins": np.full((1, 2), np.nan, np.float32)}), columnar=False))["rows"]
     assert rows[0]["probabilities"] == {"no": None, "yes": None}
+
+
+def test_a_package_that_the_server_lacks_is_not_the_models_failure() -> None:
+    from fermion.cloud.reply import refusal
+    from fermion.core.errors import MissingExtra
+
+    reply = refusal(
+        MissingExtra("the package `PIL`", rule="installed for this step", given="no", remedy="Run: pip install 'fermion[media]'")
+    )
+    assert reply.status == 501
+    assert b"fermion[media]" in reply.body

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fermion.bundle.placing import replacing
 from fermion.columns.column import Arrays
+from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
 from fermion.research.blocks.encoding import Encoding
 from fermion.research.model import Encoded
@@ -80,6 +81,13 @@ def _made(encoding: Frozen, arrays: Arrays, run: Run, told: str) -> NDArray[np.f
             array = arrays[name][some]
             batch[name] = torch.from_numpy(np.ascontiguousarray(array if mask_NL is None else array[:, :longest]))
         made_ND[some] = encoding.raw(batch).numpy()
+        if not np.isfinite(made_ND[some]).all():
+            raise DataError(
+                f"the backbone of `{first}`",
+                rule="one whose vectors are numbers",
+                given=Told("NaN or infinity, whatever the row says: its weights are damaged"),
+                remedy="Fetch or save it again, and compare its files with their digests.",
+            )
         run.emit("progress", "fit", told, done=min(at + BATCH, rows), total=rows)
         if run.stopped:
             break

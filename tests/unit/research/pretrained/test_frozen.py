@@ -130,3 +130,16 @@ def test_what_cannot_be_is_refused(bert: Path) -> None:
         Frozen(encoders={"txet": Pretrained(name=str(bert))}).fit(train, valid, Run())
     config = json.loads((bert / "config.json").read_text())
     assert config["model_type"] == "bert"
+
+
+def test_damaged_weights_are_told_before_anything_is_fitted(bert: Path, tmp_path: Path) -> None:
+    """A block of the file that is no longer numbers loads like any other: what the backbone says of a row shows it."""
+    for path in bert.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    data = bytearray((tmp_path / "model.safetensors").read_bytes())
+    data[-4000:-2000] = b"\xff" * 2000
+    (tmp_path / "model.safetensors").write_bytes(data)
+    train, valid, _ = table(bert)
+    for model in (Frozen(encoders={"text": Pretrained(name=str(tmp_path))}), Network(encoders={"text": Pretrained(name=str(tmp_path))})):
+        with pytest.raises(DataError, match=r"one whose vectors are numbers, got NaN or infinity.+Fetch or save it again"):
+            model.fit(train, valid, Run())
