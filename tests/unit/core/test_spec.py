@@ -328,6 +328,7 @@ NEEDED = {
     "keras": ", build: my_module:build",
     "onnx": ", path: model.onnx",
     "folded": ", model: linear",
+    "frozen": ", encoders: {text: {type: pretrained, name: owner/model}}",
 }
 
 
