@@ -53,7 +53,7 @@ def beats() -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     records = np.setdiff1d(file["DS1"], PATIENTS)
     said = [
         table.told(structs.replace(heartbeats.NET, augment=augment), records, asked, 0)[:, order].argmax(axis=1)
-        for augment in ((), heartbeats.NET.augment)
+        for augment in ((), heartbeats.AUGMENT)
     ]
     return table.y[asked], table.record[asked], said[0], said[1]
 

@@ -44,14 +44,8 @@ BALANCE = 0.7  # weights of the classes are n_k ** -BALANCE
 COUNTS = np.array([1.0, 1.0, 3.0, 1.0, 1.0])  # what a probability counts when one answer is given: who misses a V misses what kills
 DRAWS = 1000
 TREES = Trees(lr=0.1, leaves=15, rounds=100, min_leaf=40, bins=63, features=0.5, rows=1.0, l2=5.0, threads=1)
-NET = Network(
-    encoders={"beat": ResNet(widths=(16, 32, 64))},
-    steps=500,
-    batch=128,
-    lr=0.003,
-    patience=0,
-    augment=("jitter", {"type": "scaling", "deviation": 0.15}, {"type": "shift", "most": 0.03}, "noise", "mixup"),  # pyright: ignore[reportArgumentType]
-)
+NET = Network(encoders={"beat": ResNet(widths=(16, 32, 64))}, steps=500, batch=128, lr=0.003, patience=0)
+AUGMENT: tuple[Any, ...] = ("jitter", {"type": "scaling", "deviation": 0.15}, {"type": "shift", "most": 0.03}, "noise", "mixup")
 
 
 def load() -> dict[str, NDArray[Any]]:
