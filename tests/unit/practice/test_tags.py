@@ -77,3 +77,13 @@ def test_labels_that_do_not_fit_the_steps() -> None:
         fermion.fit(short, target="tags", data=data, model=MODEL)
     with pytest.raises(SpecError, match="These can: net"):
         fermion.fit({**rows(60), "x": RNG.normal(size=60)}, target="tags", data=data, model="mlp")
+
+
+def test_runs_of_one_label_are_spans_where_that_is_said() -> None:
+    output = Tags(target="y", steps="x", spans="runs", classes=("O", "city", "day"))
+    assert output.found(["city", "city", "O", "day", "city"]) == [("city", 0, 2), ("day", 3, 4), ("city", 4, 5)]
+    truth, said = np.array([[1, 1, 0, 2]]), np.eye(3)[[[1, 1, 0, 0]]]
+    scored: Any = scored_of(output, truth, said, None, None)
+    assert (scored.truth.tolist(), scored.said.tolist()) == ([[4, 2]], [[3, 1, 1]])
+    answer = output.of("y").fit([["city", "O", "day"]]).decode({"tags:y": said.astype(np.float32)}, None)
+    assert answer["spans"] == [[{"type": "city", "start": 0, "end": 2}]]
