@@ -6,6 +6,7 @@ import ast
 import contextlib
 import hashlib
 import importlib
+import os
 import re
 import sys
 import threading
@@ -145,7 +146,9 @@ def _of_a_project(name: str, module: ModuleType | None) -> bool:
 
 def _is(name: str, module: ModuleType | None, folder: Path) -> bool:
     file = getattr(module, "__file__", None)
-    return file is not None and name != "__main__" and _file(name, folder) == Path(file).resolve()
+    if file is None or name == "__main__" or not str(file).startswith(f"{folder}{os.sep}"):  # said first: there are thousands of modules
+        return False
+    return _file(name, folder) == Path(file).resolve()
 
 
 def _refuse_known(top: str, folder: Path, where: str) -> None:
