@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -27,6 +28,7 @@ from fermion.research.model import Export
 from fermion.research.parity import ROWS, batch_for, check_parity
 
 OPSET = 20
+TRIES = 2  # exports of a net whose lengths vary, until none of them is stuck
 LONG = 131  # steps of the rows that an export is traced with
 
 
@@ -156,20 +158,49 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies:
     free = varies or {}
     names = list(dict.fromkeys(name for axes in free.values() for name in axes.values()))
     lengths = {name: torch.export.Dim(name) for name in names}
-    # Lengths of different columns differ, so that none is taken for another.
-    traced = {name: LONG + 7 * position for position, name in enumerate(names)}
     rows = torch.export.Dim("batch")
-    shapes = [
-        (2, *(traced[free[name][axis]] if axis in free.get(name, {}) else size for axis, size in enumerate(array.shape[1:], 1)))
-        for name, array in examples.items()
-    ]
-    inputs = tuple(torch.from_numpy(np.zeros(shape, array.dtype)) for shape, array in zip(shapes, examples.values(), strict=True))
     dynamic = tuple({0: rows, **{axis: lengths[length] for axis, length in free.get(name, {}).items()}} for name in examples)
+    model: Any = None
+    stuck: list[Any] = []
+    for attempt in range(TRIES if free else 1):
+        # Lengths of different columns differ, so that none is taken for another.
+        traced = {name: LONG + 7 * position + 60 * attempt for position, name in enumerate(names)}
+        shapes = [
+            (2, *(traced[free[name][axis]] if axis in free.get(name, {}) else size for axis, size in enumerate(array.shape[1:], 1)))
+            for name, array in examples.items()
+        ]
+        model = _exported(
+            module, [np.zeros(shape, one.dtype) for shape, one in zip(shapes, examples.values(), strict=True)], examples, outputs, dynamic
+        )
+        stuck = [
+            (one, axis)
+            for one in model.graph.input
+            for axis in free.get(one.name, {})
+            if not one.type.tensor_type.shape.dim[axis].dim_param
+        ]
+        if not stuck:
+            break
+        torch.compiler.reset()  # what it keeps of earlier exports in this process may be the reason
+    if stuck:  # torch found a reason in the net and went on without saying so
+        given, axis = stuck[0]
+        raise FermionError(
+            f"the array `{given.name}` of the exported net",
+            rule="of any length",
+            given=Told(f"{given.type.tensor_type.shape.dim[axis].dim_value} steps, the length that it was traced with"),
+            remedy="Something in the net depends on the number of steps: a view, a loop, or lengths computed in two ways.",
+        )
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _exported(
+    module: nn.Module, given: Sequence[NDArray[Any]], names: Iterable[str], outputs: Sequence[str], dynamic: tuple[Any, ...]
+) -> Any:
     with quiet():
         program = torch.onnx.export(
             module,
-            inputs,
-            input_names=list(examples),
+            tuple(map(torch.from_numpy, given)),
+            input_names=list(names),
             output_names=list(outputs),
             dynamic_shapes=(dynamic,),
             opset_version=OPSET,
@@ -178,19 +209,9 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies:
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
+    model = program.model_proto  # made anew each time it is asked for
     _strip(model)
-    for given in model.graph.input:
-        for axis in free.get(given.name, {}):
-            if not given.type.tensor_type.shape.dim[axis].dim_param:  # torch found a reason in the net and went on without saying so
-                raise FermionError(
-                    f"the array `{given.name}` of the exported net",
-                    rule="of any length",
-                    given=Told(f"{given.type.tensor_type.shape.dim[axis].dim_value} steps, the length that it was traced with"),
-                    remedy="Something in the net depends on the number of steps: a view, a loop, or lengths computed in two ways.",
-                )
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return model
 
 
 def _strip(model: Any) -> None:
