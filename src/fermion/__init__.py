@@ -31,9 +31,17 @@ _WHERE = {
 }
 
 
+# What a file inherits from is imported with it, so it is looked for first.
+_NEEDS = {"FermionClassifier": "sklearn", "FermionRegressor": "sklearn"}
+
+
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'fermion' has no attribute {name!r}")
     import importlib
 
+    if name in _NEEDS:
+        from fermion.core import lazy
+
+        lazy.load(_NEEDS[name], extra="train")
     return getattr(importlib.import_module(_WHERE[name]), name)

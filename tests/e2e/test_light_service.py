@@ -35,7 +35,7 @@ import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {BLOCKED!r}:
-            raise ImportError(f"{{name}} is blocked")
+            raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
 
 sys.meta_path.insert(0, Blocked())
 from fermion.app.cli import main
@@ -149,3 +149,31 @@ def test_a_text_that_is_none_and_words_that_nobody_wrote_before(url: str) -> Non
     code, answer = ask(url, {"rows": [plain(0) | {"note": "quite unheard of, Zürich 日本"}]})
     assert code == 200, answer
     assert len(answer["rows"][0]["prediction"]["tags"]) == 6
+
+
+def test_what_an_install_lacks_is_said_with_its_remedy_and_exit_code_2(bundle: Path) -> None:
+    less = PROGRAM.replace(repr(BLOCKED), repr((*BLOCKED, "tokenizers")))
+    for words in (["serve", str(bundle), "serve.port=0"], ["predict", str(bundle), "rows.jsonl"]):
+        line = [sys.executable, "-c", less, *words]
+        told = subprocess.run(line, capture_output=True, text=True, cwd=bundle.parent, timeout=60, check=False)
+        assert (told.returncode, told.stdout) == (2, ""), told.stderr
+        assert "Run: pip install 'fermion[" in told.stderr
+        assert "golden rows" not in told.stderr
+
+
+@pytest.mark.parametrize("name", ["FermionClassifier", "FermionRegressor"])
+def test_an_estimator_without_scikit_learn(name: str) -> None:
+    program = (
+        PROGRAM.partition("from fermion.app")[0]
+        + f"""
+import fermion
+from fermion.core.errors import MissingExtra
+try:
+    fermion.{name}
+except MissingExtra as missing:
+    print(missing)
+"""
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout.startswith("the package `sklearn` must be installed for this step")
+    assert "pip install 'fermion[train]'" in told.stdout

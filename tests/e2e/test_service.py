@@ -319,7 +319,7 @@ def test_an_error_of_one_client_is_not_its_neighbours(service: Live) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(ask, range(64)))
-    assert answers == ["row 0" if number % 4 == 0 else 2.0 * number for number in range(64)]
+    assert answers == ["$.columns.x[0]" if number % 4 == 0 else 2.0 * number for number in range(64)]
 
 
 def test_what_waits_is_answered_before_the_end(slow_line: Path, start: Callable[..., Live]) -> None:
@@ -411,7 +411,7 @@ class TestClient:
             assert caught.value.status == 422
             with pytest.raises(ValueRejected, match="an image of 2x2x1, got 3x3x1 pixels") as misfit:
                 client.predict({"x": [1], "picture": [np.zeros((3, 3), np.uint8)]})
-            assert misfit.value.where == "row 0"
+            assert misfit.value.where == "$.columns.picture[0]"
             with pytest.raises(RequestRejected, match="must be at most 200000 bytes") as large:
                 client.predict({"x": [1.0] * 100_000, "picture": np.zeros((100_000, 2, 2), np.uint8)})
             assert large.value.status == 413

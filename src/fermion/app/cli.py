@@ -150,7 +150,12 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         from fermion.core.errors import Told, UsageError
 
-        raise UsageError("the command", rule="one that `fermion --help` shows", given=Told(message), remedy=f"Run: {self.prog} --help")
+        remedy = f"Run: {self.prog} --help"
+        if self.prog == "fermion predict" and "required" in message:
+            from fermion.practice.project import where_bundles_lie
+
+            remedy = f"Say: fermion predict BUNDLE ROWS.csv ANSWERS.csv. {where_bundles_lie()}"
+        raise UsageError("the command", rule="one that `fermion --help` shows", given=Told(message), remedy=remedy)
 
 
 def parser() -> argparse.ArgumentParser:

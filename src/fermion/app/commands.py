@@ -104,9 +104,12 @@ def check(known: Namespace) -> int:
 def predict(known: Namespace) -> int:
     """Rows of a file in, answers out."""
     from fermion.bundle import bundle as bundles
-    from fermion.practice.prediction import predict_file
-    from fermion.practice.project import bundle_path
+    from fermion.practice.prediction import is_rows, predict_file
+    from fermion.practice.project import bundle_path, where_bundles_lie
 
+    if is_rows(Path(known.bundle)):
+        remedy = f"Say: fermion predict BUNDLE {known.bundle}. {where_bundles_lie()}"
+        raise UsageError("the first word", rule="a bundle, or a project with one", given=known.bundle, remedy=remedy)
     bundle = bundles.open(bundle_path(known.bundle))
     if known.json and known.output is None:
         raise UsageError("the output", rule="a file, with --json", given=known.output, remedy="Name one, for example answers.csv.")
@@ -155,7 +158,8 @@ def show(known: Namespace) -> int:
 
 
 def verify(known: Namespace) -> int:
-    """Every check of a bundle, HTTP among them; exit code 1 when one fails."""
+    """Every check of a bundle, HTTP among them; exit code 1 when one fails, 2 when this install lacks an extra that it takes."""
+    from fermion.bundle.verify import exit_code
     from fermion.practice.live import verify_all
     from fermion.practice.project import bundle_path, near_project
 
@@ -163,11 +167,12 @@ def verify(known: Namespace) -> int:
     good = all(one.ok for one in checks)
     if known.json:
         print_json({"ok": good, "checks": msgspec.to_builtins(checks)})
-        return int(not good)
+        return exit_code(checks)
     for one in checks:
         print(f"{'ok' if one.ok else 'FAILED':<7} {one.name:<12} {one.detail}")
-    print("the bundle holds what it promises" if good else "the bundle does not hold what it promises")
-    return int(not good)
+    code = exit_code(checks)
+    print({0: "the bundle holds what it promises", 1: "the bundle does not hold what it promises"}.get(code, "not verified"))
+    return code
 
 
 def runs(known: Namespace) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,19 +20,22 @@ from fermion.bundle import profile as profiles
 from fermion.bundle import signing
 from fermion.bundle.bundle import Bundle
 from fermion.bundle.profile import Profile
-from fermion.core.errors import BundleError, FermionError, Told
+from fermion.core.errors import BundleError, FermionError, MissingExtra, Told
 
 # What tells that an extra of the package is installed.
 _EXTRAS = {"media": "PIL", "text": "tokenizers"}
+# Golden rows of pictures and sounds are arrays: such a bundle verifies without its decoders, and says what serving files wants.
+_DECODERS = ("media",)
 _PATIENCE = 600
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+class Check(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that was looked at. `lacks` says that it is this install that lacks something, so nothing is known of the bundle."""
 
     name: str
     ok: bool
     detail: str
+    lacks: bool = False
 
 
 def verify(path: str | Path) -> list[Check]:
@@ -49,6 +52,9 @@ def verify(path: str | Path) -> list[Check]:
     for name, look in _LOOKS.items():
         try:
             checks.append(Check(name=name, ok=True, detail=look(bundle)))
+        except MissingExtra as missing:  # nothing that comes later could be told from it
+            checks.append(Check(name=name, ok=False, detail=str(missing), lacks=True))
+            break
         except FermionError as bad:
             checks.append(Check(name=name, ok=False, detail=str(bad)))
     return checks
@@ -67,6 +73,16 @@ def verify_fresh(path: str | Path) -> list[Check]:
     except msgspec.DecodeError:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         return [Check(name="fresh process", ok=False, detail=lines[-1] if lines else f"exit code {done.returncode}")]
+
+
+def exit_code(checks: Sequence[Check]) -> int:
+    """0 where all hold, 2 where this install lacks what it takes to tell, 1 otherwise.
+
+    >>> exit_code([Check(name="files", ok=True, detail=""), Check(name="needs", ok=False, detail="", lacks=True)])
+    2
+    """
+    failed = [check for check in checks if not check.ok]
+    return (2 if all(check.lacks for check in failed) else 1) if failed else 0
 
 
 def _files(bundle: Bundle) -> str:
@@ -89,11 +105,14 @@ def _needs(bundle: Bundle) -> str:
         raise BundleError("the extras that its columns need", rule="declared in `needs`", given=sorted(undeclared), remedy=remedy)
     if missing := manifests.missing_packages(manifest.packages):
         remedy = f"Run: pip install {' '.join(repr(one) for one in missing)}"
-        raise BundleError("the packages of its columns", rule="installed", given=Told(f"no {', '.join(missing)}"), remedy=remedy)
+        raise MissingExtra("the packages of its columns", rule="installed", given=Told(f"no {', '.join(missing)}"), remedy=remedy)
     absent = [extra for extra in manifest.needs if extra in _EXTRAS and importlib.util.find_spec(_EXTRAS[extra]) is None]
+    install = f"pip install 'fermion[{','.join(absent)}]'"
+    if set(absent) - set(_DECODERS):
+        packages = ", ".join(f"`{_EXTRAS[extra]}`" for extra in absent)
+        raise MissingExtra("what its columns read with", rule="installed", given=Told(f"no {packages}"), remedy=f"Run: {install}")
     if absent:
-        # Golden rows of images are arrays: a bundle verifies without its decoders, and says what serving wants.
-        return f"serving needs: pip install 'fermion[{','.join(absent)}]'"
+        return f"serving files needs: {install}"
     return ", ".join((*manifest.needs, *manifest.packages)) or "the base install"
 
 
@@ -149,4 +168,4 @@ _LOOKS: dict[str, Callable[[Bundle], str]] = {
 if __name__ == "__main__":
     found = verify(sys.argv[1])
     sys.stdout.buffer.write(msgspec.json.encode(found))
-    sys.exit(0 if all(check.ok for check in found) else 1)
+    sys.exit(exit_code(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,11 +72,29 @@ class Gate:
 
     def _refused(self, rule: str, row: Row, at: int, places: list[int], columnar: bool, remedy: str) -> RequestRejected:
         names = [self._names[place] for place in places]
-        where = f"$.columns.{names[0]}[{at}]" if columnar else f"$.rows[{at}].{names[0]}"
+        where = place_of(at, names[0], columnar)
         values = [str(HIDDEN) if name in self._private else shortened(row[place]) for name, place in zip(names, places, strict=True)]
         given = Told(values[0] if len(names) == 1 else ", ".join(f"{name} = {value}" for name, value in zip(names, values, strict=True)))
         subject = " and ".join(f"`{name}`" for name in names)
         return RequestRejected(subject, rule=rule, given=given, remedy=remedy, where=where, status=422)
+
+
+def place_of(row: int, name: str, columnar: bool) -> str:
+    """Where a value stands in a request, by the way that it was written.
+
+    >>> place_of(3, "age", columnar=False), place_of(3, "age", columnar=True)
+    ('$.rows[3].age', '$.columns.age[3]')
+    """
+    return f"$.columns.{name}[{row}]" if columnar else f"$.rows[{row}].{name}"
+
+
+def placed(bad: ValueRejected, names: Sequence[str], columnar: bool) -> ValueRejected:
+    """A rejection by a column, which counts rows, with the place in the request instead, as all other refusals have it."""
+    row, name = re.fullmatch(r"row (\d+)", bad.where), bad.subject.strip("`")
+    if row is None or name not in names:
+        return bad
+    where = place_of(int(row[1]), name, columnar)
+    return ValueRejected(bad.subject, rule=bad.rule, given=Told(bad.given), remedy=bad.remedy, where=where)
 
 
 def _only_told(rule: Rule) -> bool:

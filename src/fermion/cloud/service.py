@@ -19,13 +19,13 @@ from fermion.bundle.runtime import Runtime
 from fermion.cloud.answer import Answers
 from fermion.cloud.batcher import Batcher, Cost, Row, Ticket, measure
 from fermion.cloud.counters import Counters
-from fermion.cloud.gate import Gate
+from fermion.cloud.gate import Gate, placed
 from fermion.cloud.reply import HTML, JSON, TEXT, Headers, Reply, refusal, status_of
 from fermion.columns.column import Arrays
 from fermion.columns.expect import said
 from fermion.columns.private import within
 from fermion.columns.set import Set
-from fermion.core.errors import BundleError, DataError, FermionError, MissingExtra, RequestRejected, Told, did_you_mean
+from fermion.core.errors import BundleError, DataError, FermionError, MissingExtra, RequestRejected, Told, ValueRejected, did_you_mean
 from fermion.core.sections import Serve
 
 Send = Callable[[Reply], None]
@@ -92,12 +92,15 @@ class Service:
 
         Raises:
             BundleError: the model does not answer its own golden rows.
+            MissingExtra: a column reads with a package that is not installed.
         """
         cost = Cost(rows=self.serve.batch, inline=0)
         if len(self.golden):
             try:
                 rows = self._decode(self.golden.body())
                 cost = await asyncio.get_running_loop().run_in_executor(None, measure, self._dry, rows, self.serve.batch)
+            except MissingExtra:
+                raise  # the bundle is not to blame
             except Exception as bad:  # a model may raise anything
                 raise BundleError("the golden rows", rule="answered by the bundle's own model", given=Told(str(bad))) from bad
         self._batcher.start(cost)
@@ -165,7 +168,7 @@ class Service:
     def _done(self, began: float, columnar: bool, send: Send, answers: list[Any] | Exception) -> None:
         try:
             if isinstance(answers, Exception):
-                raise answers
+                raise placed(answers, self.runtime.schema.names, columnar) if isinstance(answers, ValueRejected) else answers
             body = self._answers.encode(answers, columnar)
         except Exception as bad:
             send(self._failed(bad))

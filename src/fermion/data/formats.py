@@ -103,6 +103,18 @@ def _jsonl(path: Path, reading: Reading, name: str) -> pl.DataFrame:
     return _jsonl(copy, reading, name)
 
 
+def _as_an_object(line: bytes) -> str:
+    """What to write instead of a line that is JSON, but has no names for its values."""
+    try:
+        value = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"))
+    except msgspec.DecodeError:
+        return ""
+    whole = isinstance(value, list) and all(isinstance(one, dict) for one in value) and bool(value)
+    if whole:
+        return "Write each object of the list in a line of its own."
+    return 'Write each row as an object with the names of its columns: {"NAME": value, ...}.'
+
+
 def _broken_lines(path: Path, name: str, *, stop: bool, hide: bool) -> Iterator[tuple[int, DataError]]:
     decoder, position = msgspec.json.Decoder(dict[str, object]), 0
     with path.open("rb") as file:
@@ -119,7 +131,7 @@ def _broken_lines(path: Path, name: str, *, stop: bool, hide: bool) -> Iterator[
                     "a line of a jsonl file",
                     rule="a JSON object",
                     given=Told("another thing") if hide else line[:200].decode(errors="replace").rstrip("\n"),
-                    remedy=f"The parser says: {wrong}.",
+                    remedy=_as_an_object(line) or f"The parser says: {wrong}.",
                     where=f"{name}:{number}",
                 )
             position += len(line)

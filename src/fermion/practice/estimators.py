@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from fermion.bundle.bundle import Bundle
 from fermion.columns.output import Probability, Value
 from fermion.core import spec as specs
-from fermion.core.errors import FermionError
+from fermion.core.errors import FermionError, MissingExtra
 from fermion.core.run import Run
 from fermion.core.sections import seconds
 from fermion.data.split import TRAIN, VALIDATION, Marks
@@ -248,5 +248,7 @@ def _told() -> Generator[None]:
     """Refusals as scikit-learn's callers expect them."""
     try:
         yield
+    except MissingExtra:
+        raise  # not what was given is wrong, but what is installed
     except FermionError as bad:
         raise ValueError(str(bad)) from bad

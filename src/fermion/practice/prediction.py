@@ -54,6 +54,15 @@ def predict_file(bundle: Bundle, source: Path, target: Path | None) -> tuple[int
     return len(table), reasons
 
 
+def is_rows(path: Path) -> bool:
+    """Whether a path names a file of rows, which is no bundle.
+
+    >>> is_rows(Path("new.csv")), is_rows(Path("model.zip"))
+    (True, False)
+    """
+    return path.suffix in (*SUFFIXES, ".tsv", ".json", ".xlsx", ".arrow", ".feather") and not path.is_dir()
+
+
 def refused(schema: Schema, table: Table) -> dict[int, str]:
     """The rows that break an expectation for which the service refuses a request, with the reason."""
     strict = [one for one in schema.expect if one.then != "warn" and one.tolerate == 0]
@@ -108,7 +117,7 @@ def check_suffix(target: Path) -> None:
 def predict(runtime: Runtime, table: Table) -> Batch:
     """The answers for all rows of a table."""
     names = runtime.schema.names
-    runtime.schema.check({name: table.values(name) for name in table.names if name in names})
+    runtime.schema.check({name: table.values(name) if name in names else [] for name in table.names})
     answers: Batch = {}
     for at in range(0, max(len(table), 1), ROWS):
         for name, values in runtime.predict(table.take(slice(at, at + ROWS)).batch(names)).items():

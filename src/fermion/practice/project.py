@@ -160,10 +160,16 @@ def bundle_path(given: str | Path) -> Path:
     if is_project(path):
         return Project.load(path).latest().path
     if not path.exists():
-        raise UsageError(
-            "a bundle", rule="the path of a bundle, or of a project with one", given=str(given), remedy="`fermion run` prints the path."
-        )
+        raise UsageError("a bundle", rule="the path of a bundle, or of a project with one", given=str(given), remedy=where_bundles_lie())
     return path
+
+
+def where_bundles_lie() -> str:
+    """The newest bundle of the project in this folder, or how one is made, for a remedy."""
+    made = sorted(Path(".fermion", "bundles").glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
+    if made:
+        return f"The newest bundle here is {made[-1].parent}."
+    return "`fermion run` makes one and prints its path; it lies under .fermion/bundles beside the project file."
 
 
 def near_project() -> Path:

@@ -169,7 +169,9 @@ def train(
                 if not math.isfinite(value):
                     first = int(torch.isfinite(losses).logical_not().nonzero()[0])
                     step = progress.done - len(losses) + first + 1
-                    raise diverged(rows, progress.rows[first].numpy(), step=step, stage=stage, optim=way)
+                    raise diverged(
+                        rows, progress.rows[first].numpy(), step=step, stage=stage, optim=way, own=[one.at for one in own.values()]
+                    )
                 progress.losses, progress.rows = [], []
                 progress.points.append((progress.done, value))
                 run.emit("progress", stage, done=min(position, 1.0) * recipe.steps, total=recipe.steps)

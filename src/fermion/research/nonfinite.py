@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,13 @@ class Extreme(Struct, frozen=True, kw_only=True):
         return f"{'the target ' if self.target else ''}`{self.column}` is {value} in training row {self.row}{far}"
 
 
-def diverged(rows: Encoded, batch: NDArray[np.int64], *, step: int, stage: str, optim: Steps) -> FermionError:
+def diverged(rows: Encoded, batch: NDArray[np.int64], *, step: int, stage: str, optim: Steps, own: Sequence[str] = ()) -> FermionError:
     """The error for a loss that is not finite.
 
     Args:
         rows: the training part.
         batch: the numbers of the rows of the first batch whose loss was not finite; empty where it is not known.
+        own: the losses of the project's own that had a part in it, as `module:name`.
     """
     found = extreme(rows, batch) if len(batch) else None
     given, lower = f"NaN or infinity at step {step:,} of `{stage}`", f"Lower model.lr (now {optim.lr:g})"
@@ -58,6 +60,12 @@ def diverged(rows: Encoded, batch: NDArray[np.int64], *, step: int, stage: str, 
         remedy += f" {lower} if that is not it."
     else:
         remedy = f"{lower} or look for extreme values in the data with `fermion check`."
+    if own:  # what everybody uses has been tried; this has not
+        named = " and ".join(f"`{one}`" for one in own)
+        check = (
+            f"Check your loss {named} for log(0), a division by zero, a root of 0 or of less, or exp of a large number: clamp what goes in."
+        )
+        remedy = f"{remedy} {check}" if found is not None else f"{check} If it is right: {remedy[0].lower()}{remedy[1:]}"
     return FermionError("the training loss", rule="finite", given=Told(given), remedy=remedy)
 
 

@@ -101,3 +101,17 @@ def test_as_a_command(bundle: Bundle) -> None:
     assert (good.returncode, good.stderr) == (0, b"")
     (bundle.path / "golden.json").unlink()
     assert subprocess.run([*command, str(bundle.path)], capture_output=True, check=False).returncode == 1
+
+
+def test_an_extra_that_is_not_installed(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification.importlib.util, "find_spec", lambda name: None)
+    checks = verify(rewritten(bundle, "profile.json", bundle.read("profile.json"), needs=["media", "text"]))
+    assert [check.name for check in checks] == ["manifest", "files", "needs"]  # nothing later could be told from it
+    assert (
+        checks[-1].detail
+        == "what its columns read with must be installed, got no `PIL`, `tokenizers`. Run: pip install 'fermion[media,text]'"
+    )
+    assert verification.exit_code(checks) == 2
+    decoders = verify(rewritten(bundle, "profile.json", bundle.read("profile.json"), needs=["media"]))
+    assert failed(decoders) == []  # golden rows of pictures are arrays
+    assert "serving files needs: pip install 'fermion[media]'" in [check.detail for check in decoders]

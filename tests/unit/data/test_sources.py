@@ -91,7 +91,11 @@ BAD: list[tuple[str, bytes, str]] = [
     ("cut.csv.gz", gzip.compress(b"a,b\n1,2\n" * 999)[:-20], r"cut.csv.gz: a .gz file must be whole gzip data"),
     ("no.csv.gz", b"a,b\n1,2\n", r"no.csv.gz: a .gz file must be whole gzip data"),
     ("cut.jsonl", b'{"a":1}\n{"a":\n', r"cut.jsonl:2: a line of a jsonl file must be a JSON object, got '{\"a\":'"),
-    ("list.jsonl", b'{"a":1}\n\n[1]\n', r"list.jsonl:3: a line of a jsonl file must be a JSON object"),
+    (
+        "list.jsonl",
+        b'{"a":1}\n\n[1]\n',
+        r"list.jsonl:3: a line of a jsonl file must be a JSON object, got '\[1\]'. Write each row as an object",
+    ),
     ("nothing.jsonl", b" \n", r"nothing.jsonl: a jsonl file must be one JSON object per line, got an empty file"),
     ("model.pkl", b"x", r"fermion.yaml:3:7: data.source must be a file that ends in .csv, .+, got 'model.pkl'"),
 ]

@@ -11,7 +11,7 @@ import pytest
 from fermion.columns.number import Number
 from fermion.columns.output import Output, Probability, Value
 from fermion.columns.schema import Schema
-from fermion.core.errors import SpecError
+from fermion.core.errors import FermionError, SpecError
 from fermion.core.run import Run
 from fermion.research.model import Encoded
 from fermion.research.tabular import Mlp
@@ -39,6 +39,9 @@ def decided(raw, truth):
 
 def broken(raw, truth):
     return raw @ truth
+
+def logarithm(raw, truth):
+    return torch.log(raw - raw) * truth
 
 number = 3
 """
@@ -103,3 +106,12 @@ def test_what_is_no_loss_is_refused_with_the_remedy(folder: Path, name: str, sai
     rows = table("kind")
     with pytest.raises(SpecError, match=said):
         quick(name).fit(rows, rows, Run(home=folder))
+
+
+def test_a_loss_that_is_no_number_is_looked_for_in_the_loss(folder: Path) -> None:
+    rows = table("price")
+    with pytest.raises(FermionError) as failed:
+        quick("mine:logarithm").fit(rows, rows, Run(home=folder))
+    assert "the training loss must be finite" in str(failed.value)
+    assert failed.value.remedy.startswith("Check your loss `mine:logarithm` for log(0), a division by zero")
+    assert "If it is right: lower model.lr" in failed.value.remedy
