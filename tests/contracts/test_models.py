@@ -28,11 +28,15 @@ from fermion.research.tabm import TabM
 from fermion.research.tabular import Mlp
 from fermion.research.trees import Trees
 from fermion.research.vision import Cnn
-from fermion.testing.models import ModelContract
+from fermion.testing.models import KINDS, ModelContract
+
+EVERY = tuple(KINDS)
+BOOSTED = tuple(kind for kind in KINDS if kind != "survival")
 
 
 class TestBaseline(ModelContract):
     model = Baseline()
+    kinds = EVERY
     learns = False
 
 
@@ -42,14 +46,17 @@ class TestLinear(ModelContract):
 
 class TestTrees(ModelContract):
     model = Trees(threads=1)
+    kinds = BOOSTED
 
 
 class TestMlp(ModelContract):
     model = Mlp(width=32, blocks=1, steps=120, batch=64)
+    kinds = EVERY
 
 
 class TestRealMlp(ModelContract):
     model = RealMlp(width=32, layers=2, epochs=15, batch=64)
+    kinds = EVERY
 
 
 class TestTabM(ModelContract):
@@ -58,12 +65,14 @@ class TestTabM(ModelContract):
 
 class TestFtTransformer(ModelContract):
     model = FtTransformer(width=16, layers=2, heads=2, epochs=10, batch=64, lr=0.01, precision="float32")
+    kinds = EVERY
 
 
 class TestCnn(ModelContract):
     """Pictures of a grey that is the signal, with a number beside them."""
 
     model = Cnn(widths=(8, 8, 16), steps=60, batch=64, size=8, augment=0.0, precision="float32")
+    kinds = EVERY
     rows = 200
 
     def columns(self) -> dict[str, Column]:
@@ -92,6 +101,7 @@ class TestNet(ModelContract):
         batch=32,
         lr=0.005,
     )
+    kinds = None
     rows = 200
 
     def columns(self) -> dict[str, Column]:
@@ -128,6 +138,7 @@ class TestNetOnTexts(ModelContract):
         batch=32,
         lr=0.01,
     )
+    kinds = None
     rows = 200
 
     def columns(self) -> dict[str, Column]:

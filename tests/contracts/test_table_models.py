@@ -12,18 +12,22 @@ from fermion.research.knn import Knn
 from fermion.research.linear import Linear
 from fermion.research.trees import Trees
 from fermion.research.xgb import Xgboost
-from fermion.testing.models import ModelContract
+from fermion.testing.models import KINDS, ModelContract
 
 pytest.importorskip("xgboost", reason="needs the extra boosting")
 pytest.importorskip("catboost", reason="needs the extra boosting")
 
+BOOSTED = tuple(kind for kind in KINDS if kind != "survival")
+
 
 class TestXgboost(ModelContract):
     model = Xgboost(threads=1, lr=0.2, patience=10)
+    kinds = BOOSTED
 
 
 class TestCatboost(ModelContract):
     model = Catboost(threads=1, depth=4, rounds=60)
+    kinds = BOOSTED
 
 
 class TestKnn(ModelContract):
@@ -32,6 +36,7 @@ class TestKnn(ModelContract):
 
 class TestBlend(ModelContract):
     model = Blend(members=(Linear(), Trees(threads=1, rounds=20), Blend(members=(Linear(l2=9.0), Baseline()))))
+    kinds = None  # it is the baseline that learns what the others cannot
 
 
 class TestFolded(ModelContract):
@@ -39,4 +44,5 @@ class TestFolded(ModelContract):
 
 
 class TestBlendOfFolds(ModelContract):
-    model = Blend(members=(Linear(), Baseline()), folds=2)
+    model = Blend(members=(Linear(), Trees(threads=1, rounds=20)), folds=2)
+    kinds = BOOSTED

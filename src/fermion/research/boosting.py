@@ -1,29 +1,29 @@
-"""What boosted trees of every library share: the matrix they read, the rounds until nothing improves, and their sum as a graph."""
+"""What boosted trees of every library share: the matrix they read, the rounds until nothing improves, and their sums as a graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.bundle.steps import Onnx
 from fermion.columns.category import FIRST, MISSING, UNSEEN
 from fermion.columns.column import Arrays
-from fermion.columns.output import Output, Probability
+from fermion.columns.output import Output
 from fermion.columns.schema import Schema
 from fermion.core.errors import DataError, Stopped, Told
 from fermion.core.run import Run
 from fermion.research.design import vectors_of
 from fermion.research.forest import Branches
-from fermion.research.model import Curve, Export
+from fermion.research.goals import Goal, answer_nodes, answer_of, scores, to_learn
+from fermion.research.model import Curve, Encoded, Export
 from fermion.research.nodes import Nodes
-from fermion.research.targets import Target, width
+from fermion.research.parity import ROWS
 
 MOST_LEVELS = 64  # categories with more levels are split by rank of frequency: sets of many rare levels only fit noise
-MOST_CLASSES = 1000  # every round grows a tree for each class
 MOST_ROUNDS, UNVALIDATED_ROUNDS = 5000, 200
 
 
@@ -114,22 +114,6 @@ class Inputs(Struct, frozen=True, kw_only=True):
         return nodes.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
 
-def check_classes(target: Target, *, model: str) -> Target:
-    """The same target, where boosting can learn so many classes.
-
-    Raises:
-        DataError: there are more than 1,000.
-    """
-    if width(target.output) > MOST_CLASSES:
-        raise DataError(
-            f"the classes of `{target.output.target}`",
-            rule=f"at most {MOST_CLASSES:,} for {model}, which grows a tree for each in every round",
-            given=Told(f"{width(target.output):,}"),
-            remedy="Group rare classes, or set model.type to knn or mlp.",
-        )
-    return target
-
-
 def check_running(run: Run) -> None:
     """Whether there may be a first round.
 
@@ -140,13 +124,11 @@ def check_running(run: Run) -> None:
         raise Stopped("the training", rule="given time for one round of boosting", given=Told("a stop before the first"))
 
 
-def balanced(target: Target) -> Target:
-    """The same rows weighed so that every class counts equally, with mean 1; a value's rows stay as they are."""
-    if not isinstance(target.output, Probability) or not len(target):
-        return target
-    total_K = np.bincount(target.y, weights=target.w, minlength=width(target.output))
-    w = target.w / total_K[target.y]
-    return structs.replace(target, w=w / w.mean())
+def probe_of(arrays: Arrays, reads: Sequence[str]) -> Arrays:
+    """Up to 1,000 rows, evenly over the training part, that an export is compared on."""
+    rows = len(arrays[reads[0]])
+    at = np.linspace(0, rows - 1, min(ROWS, rows)).astype(np.int64)
+    return {name: arrays[name][at] for name in reads}
 
 
 class Rounds(Struct, frozen=True, kw_only=True):
@@ -186,34 +168,77 @@ def boost(
     return Rounds(best=max(best, 1), losses=losses)
 
 
+class Grown(Struct, frozen=True, kw_only=True):
+    """What was learned: by output array one model per goal, or its constant; by goal how many rounds, and curves."""
+
+    models: dict[str, tuple[Any, ...]]
+    rounds: dict[str, int]
+    curves: tuple[Curve, ...]
+
+
+def grow_all(train: Encoded, valid: Encoded, run: Run, grow: Callable[[Goal, Goal, Run], tuple[Any, Rounds]], *, balance: bool) -> Grown:
+    """Grow one ensemble per goal of every output; each may use an equal share of the time that those before it left.
+
+    Args:
+        grow: a model, from the goal's rows of the training and of the validation part.
+        balance: whether every class counts equally.
+    """
+    goals = to_learn(train, valid)
+    models: dict[str, tuple[Any, ...]] = {output.array: () for output in train.outputs}
+    rounds: dict[str, int] = {}
+    curves: list[Curve] = []
+    for place, (output, goal, held) in enumerate(goals):
+        if (model := goal.constant) is None:
+            share = run.within(1 / (len(goals) - place))
+            model, went = grow(*((goal.balanced(), held.balanced()) if balance else (goal, held)), share)
+            rounds[goal.name] = went.best
+            curves.append(went.curve(goal.name, validated=len(held) > 0))
+        models[output.array] += (model,)
+    return Grown(models=models, rounds=rounds, curves=tuple(curves))
+
+
+def answers_of(outputs: Sequence[Output], models: Mapping[str, Sequence[Any]], rows: int, predict: Callable[[Output, Any], Any]) -> Arrays:
+    """The answers to N rows; `predict` gives the raw scores of one model, (N,) or (N, K)."""
+    made: Arrays = {}
+    for output in outputs:
+        raw_NK = np.zeros((rows, scores(output)))
+        if rows:
+            parts = [
+                np.full((rows, 1), model) if isinstance(model, float) else np.reshape(predict(output, model), (rows, -1))
+                for model in models[output.array]
+            ]
+            raw_NK = np.concatenate(parts, axis=1)
+        made[output.array] = answer_of(raw_NK, output)
+    return made
+
+
 class Sum(Struct, frozen=True, kw_only=True):
-    """An ensemble as numbers: its branches and the K raw scores that every row starts from."""
+    """Ensembles as numbers: their branches and the K raw scores that every row starts from."""
 
     branches: Branches
     base: list[float]
 
 
-def sum_nodes(nodes: Nodes, x: str, made: Sum, output: Output) -> str:
-    """Raw scores (N, K') -> the output's array: the sigmoid beside its rest for two classes, softmax for more, the value itself."""
-    z = nodes.add("TreeEnsembleRegressor", x, domain="ai.onnx.ml", **made.branches.attributes(made.base))
-    if not isinstance(output, Probability):
-        return nodes.add("Squeeze", z, nodes.constant(np.array([1], dtype=np.int64)))
-    if len(made.base) == 1:
-        p = nodes.add("Sigmoid", z)
-        return nodes.add("Concat", nodes.add("Sub", nodes.constant(np.float32(1)), p), p, axis=1)
-    return nodes.add("Softmax", z, axis=1)
+def sum_of_all(parts: Sequence[Sum]) -> Sum:
+    """Several ensembles as one, their scores side by side."""
+    branches, base = Branches(), list[float]()
+    for part in parts:
+        branches.append(part.branches, len(base))
+        base += part.base
+    return Sum(branches=branches, base=base)
 
 
-def answer_of(raw_NK: NDArray[Any], output: Output) -> NDArray[np.float32]:
-    """The same in numpy, in float64: (N, K) or (N,) float32."""
-    z_NK = raw_NK.astype(np.float64)
-    z_NK = z_NK[:, None] if z_NK.ndim == 1 else z_NK
-    if not isinstance(output, Probability):
-        return z_NK[:, 0].astype(np.float32)
-    if z_NK.shape[1] == 1:
-        z_NK = np.concatenate([np.zeros_like(z_NK), z_NK], axis=1)
-    p_NK = np.exp(z_NK - z_NK.max(axis=1, keepdims=True))
-    return (p_NK / p_NK.sum(axis=1, keepdims=True)).astype(np.float32)
+def constant(score: float) -> Sum:
+    """An ensemble that says one number."""
+    branches = Branches()
+    branches.leaf(0, 0, [0.0])
+    return Sum(branches=branches, base=[score])
+
+
+def sum_nodes(nodes: Nodes, x: str, parts: Sequence[Sum], output: Output) -> str:
+    """Ensembles side by side -> the output's array."""
+    made = sum_of_all(parts)
+    return answer_nodes(nodes, nodes.add("TreeEnsembleRegressor", x, domain="ai.onnx.ml", **made.branches.attributes(made.base)), output)
 
 
 def graphs_of(
@@ -226,7 +251,6 @@ def graphs_of(
         called = name if len(outputs) == 1 else f"{name}-{len(graphs)}"
         nodes = Nodes(called)
         y = draw(nodes, output)
-        shape = (width(output),) if isinstance(output, Probability) else ()
-        graphs[called] = nodes.finish({"y": y}, shapes={"y": shape})
+        graphs[called] = nodes.finish({"y": y}, shapes={"y": output.tail})
         steps.append(Onnx(graph=called, inputs={read: read for read in reads}, outputs={"y": output.array}))
     return Export(graphs=graphs, steps=tuple(steps), tolerance=tolerance)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fermion.columns.category import FIRST, UNSEEN
 from fermion.columns.column import Arrays
-from fermion.columns.output import Output, Probability
+from fermion.columns.output import Output
 from fermion.core import lazy
 from fermion.core.errors import FermionError, Stopped, Told
 from fermion.core.run import Run
@@ -23,20 +23,29 @@ from fermion.research.boosting import (
     Inputs,
     Rounds,
     Sum,
-    answer_of,
-    balanced,
-    check_classes,
+    answers_of,
     check_running,
+    constant,
     graphs_of,
+    grow_all,
+    probe_of,
     sum_nodes,
 )
-from fermion.research.forest import CATBOOST, Branches
+from fermion.research.forest import Branches
+from fermion.research.goals import Goal, Loss, check_goals, told
 from fermion.research.model import Encoded, Export, Fitted
 from fermion.research.nodes import Nodes
-from fermion.research.parity import ROWS, check_parity
+from fermion.research.parity import check_parity
 from fermion.research.targetmeans import TargetMeans, learn
-from fermion.research.targets import Target, labelled, learnable, width
+from fermion.research.targets import Target, labelled, width
 
+OBJECTIVES: dict[Loss, str] = {
+    "binary": "Logloss",
+    "classes": "MultiClass",
+    "squares": "RMSE",
+    "pinball": "Quantile",
+    "poisson": "Poisson",
+}
 L2 = 3.0
 ONE_HOT = 8  # levels up to which a category is one question per level
 PROBED, LEAST = 10, 20  # rounds that the pace is measured on where time is short, and the fewest that are grown
@@ -45,10 +54,11 @@ PROBED, LEAST = 10, 20  # rounds that the pace is measured on where time is shor
 class Catboost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="catboost"):
     """Gradient boosting with oblivious trees: all nodes of a level ask the same question, so that a tree is a table of 2^depth leaves.
 
-    One ensemble per output. Rounds end when the validation loss has not improved for `patience` rounds and the best is kept; without
-    a validation part there are `rounds`, or 200. Missing numbers lie below all others. Categories of up to 8 levels are one question per
-    level. Others stand as means of the target over their level's rows and as the number of those rows: out of fold in training, so
-    that no row's code knows its own target, from all rows in serving (`fermion.research.targetmeans`).
+    One ensemble per output, label and quantile (`fermion.research.goals`). Rounds end when the validation loss has not improved for
+    `patience` rounds and the best is kept; without a validation part there are `rounds`, or 200. Missing numbers lie below all others.
+    Categories of up to 8 levels are one question per level. Others stand as means of the target over their level's rows and as the number
+    of those rows: out of fold in training, so that no row's code knows its own target, from all rows in serving
+    (`fermion.research.targetmeans`).
 
     Args:
         lr: the step of one tree; 0 lets CatBoost choose by rows and rounds.
@@ -80,64 +90,61 @@ class Catboost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
         Raises:
             DataError: no labelled row, one class, more than 1,000, or neither numbers nor categories.
-            SpecError: a target that is neither classes nor a number.
+            SpecError: a kind of target that trees cannot learn.
             Stopped: it was stopped before the first round. Without time there are a few rounds per output.
         """
         inputs = Inputs.of(train.schema, model="catboost")
         check_running(run)
-        targets = [check_classes(learnable(output, train, model="catboost"), model="catboost") for output in train.outputs]
-        models: dict[str, bytes] = {}
-        codings: dict[str, Coding] = {}
-        notes: list[str] = []
-        curves: list[Any] = []
+        check_goals(train, model="catboost")
         sizes = [ref.size for ref in train.schema.layout.codes]
-        for position, target in enumerate(targets):
-            output, share = target.output, run.within(1 / (len(targets) - position))
-            held = labelled(output, valid)
-            coding, x_NF = Coding.of(inputs, sizes, target, train.arrays, run)
-            codings[output.array] = coding
-            models[output.array], went = self._grow(x_NF, target, coding.matrix(valid.arrays), held, share)
-            notes.append(f"{output.target}: {went.best} rounds")
-            curves.append(went.curve(output.target, validated=len(held) > 0))
+        coded = {out.array: Coding.of(inputs, sizes, labelled(out, train), train.arrays, run) for out in train.outputs}
+        codings = {array: coding for array, (coding, _) in coded.items()}
+        v_NF = {array: coding.matrix(valid.arrays) for array, coding in codings.items()}
+
+        def grow(goal: Goal, held: Goal, share: Run) -> tuple[bytes, Rounds]:
+            array = goal.target.output.array
+            return self._grow(coded[array][1], goal, v_NF[array], held, share)
+
+        grown = grow_all(train, valid, run, grow, balance=self.balance)
+        notes = told(grown.rounds)
         notes += [f"catboost does not read {', '.join(inputs.ignored)}"] if inputs.ignored else []
-        probe = np.linspace(0, len(train) - 1, min(ROWS, len(train))).astype(np.int64)
         learned = CatboostForest(
             outputs=train.outputs,
             codings=codings,
-            models=models,
+            models=grown.models,
             threads=self.threads or -1,
-            probe={name: train.arrays[name][probe] for name in inputs.reads},
+            probe=probe_of(train.arrays, inputs.reads),
         )
-        return Fitted(schema=train.schema, outputs=train.outputs, learned=learned, curves=tuple(curves), notes=tuple(notes))
+        return Fitted(schema=train.schema, outputs=train.outputs, learned=learned, curves=grown.curves, notes=tuple(notes))
 
-    def _grow(self, x_NF: NDArray[Any], train: Target, v_NF: NDArray[Any], valid: Target, run: Run) -> tuple[bytes, Rounds]:
-        """Rounds of boosting for one output, until the validation loss, the time or a stop says so."""
+    def _grow(self, x_NF: NDArray[Any], goal: Goal, v_NF: NDArray[Any], held: Goal, run: Run) -> tuple[bytes, Rounds]:
+        """Rounds of boosting for one goal, until the validation loss, the time or a stop says so."""
         cat = lazy.load("catboost", extra="boosting")
-        train, valid = (balanced(train), balanced(valid)) if self.balance else (train, valid)
+        train, valid = goal.target, held.target
         table = cat.Pool(x_NF[train.at], train.y, weight=train.w)
-        held = cat.Pool(v_NF[valid.at], valid.y, weight=valid.w) if len(valid) else None
+        looked = cat.Pool(v_NF[valid.at], valid.y, weight=valid.w) if len(valid) else None
         rounds = self.rounds or (1000 if len(valid) and self.patience else 200)
         if np.isfinite(run.left()) and not self.rounds:
-            rounds = self._affordable(table, train, rounds, run)
-        watch = Watch(run, train.output.target, rounds, "validation" if len(valid) else "learn")
-        model = cat.CatBoost(self._settings(train, rounds, run, early=len(valid) > 0))
+            rounds = self._affordable(table, goal, rounds, run)
+        watch = Watch(run, goal.name, rounds, "validation" if len(valid) else "learn")
+        model = cat.CatBoost(self._settings(goal, rounds, run, early=len(valid) > 0))
         try:
-            model.fit(table, eval_set=held, callbacks=[watch], use_best_model=bool(len(valid) and self.patience))
+            model.fit(table, eval_set=looked, callbacks=[watch], use_best_model=bool(len(valid) and self.patience))
         except cat.CatBoostError as bad:
             if "constant" in str(bad) or "ignored" in str(bad):
-                model = _constant(cat, x_NF, train, self._settings(train, 1, run, early=False))
+                model = _constant(cat, x_NF, train, self._settings(goal, 1, run, early=False))
             else:
                 raise FermionError("the training of `catboost`", rule="finished", given=Told(str(bad).splitlines()[0])) from bad
         best = max(1, int(model.tree_count_))
         return _blob(model), Rounds(best=best, losses=watch.losses or [float("nan")])
 
-    def _affordable(self, table: Any, train: Target, rounds: int, run: Run) -> int:
+    def _affordable(self, table: Any, goal: Goal, rounds: int, run: Run) -> int:
         """How many rounds the time allows, by the pace of the first few: CatBoost's own step size depends on it."""
         cat = lazy.load("catboost", extra="boosting")
         began = time.monotonic()
-        probe = cat.CatBoost(self._settings(train, PROBED, run, early=False))
+        probe = cat.CatBoost(self._settings(goal, PROBED, run, early=False))
         try:
-            probe.fit(table, callbacks=[Watch(run, train.output.target, rounds, "learn")])
+            probe.fit(table, callbacks=[Watch(run, goal.name, rounds, "learn")])
         except cat.CatBoostError:
             return rounds
         if run.stopped:
@@ -145,19 +152,17 @@ class Catboost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         pace = (time.monotonic() - began) / PROBED
         return int(np.clip(0.9 * run.left() / max(pace, 1e-6), LEAST, rounds))
 
-    def _settings(self, train: Target, rounds: int, run: Run, *, early: bool) -> dict[str, Any]:
-        classes = width(train.output)
-        loss = CATBOOST[2] if not isinstance(train.output, Probability) else CATBOOST[0] if classes == 2 else CATBOOST[1]
+    def _settings(self, goal: Goal, rounds: int, run: Run, *, early: bool) -> dict[str, Any]:
         return {
-            "loss_function": loss,
-            **({"classes_count": classes} if loss == CATBOOST[1] else {}),
+            "loss_function": OBJECTIVES[goal.loss] + (f":alpha={goal.level}" if goal.loss == "pinball" else ""),
+            **({"classes_count": width(goal.target.output)} if goal.loss == "classes" else {}),
             **({"learning_rate": self.lr} if self.lr else {}),
             **({"od_type": "Iter", "od_wait": self.patience} if early and self.patience else {}),
             "iterations": rounds,
             "depth": self.depth,
             **({"l2_leaf_reg": self.l2} if self.l2 != L2 else {}),  # CatBoost chooses no step where this is given
             "border_count": self.bins,
-            "random_seed": run.seed_for(f"catboost {train.output.target}"),
+            "random_seed": run.seed_for(f"catboost {goal.name}"),
             "thread_count": self.threads or -1,
             "allow_writing_files": False,
             "logging_level": "Silent",
@@ -249,25 +254,22 @@ class Coding(Struct, frozen=True, kw_only=True):
 
 
 class CatboostForest(Struct, frozen=True, kw_only=True, dict=True):
-    """Fitted trees: CatBoost's own file per output array, and up to 1,000 training rows that the export is compared on."""
+    """Fitted trees: by output array CatBoost's file of each ensemble, or a constant; up to 1,000 training rows to compare the export on."""
 
     outputs: tuple[Output, ...]
     codings: dict[str, Coding]
-    models: dict[str, bytes]
+    models: dict[str, tuple[bytes | float, ...]]
     threads: int
     probe: Arrays
 
     def run(self, arrays: Arrays) -> Arrays:
-        """CatBoost's own raw scores, and the sigmoid or softmax of them."""
-        made: Arrays = {}
-        for output in self.outputs:
-            x_NF = self.codings[output.array].matrix(arrays)
-            if len(x_NF):
-                raw_NK = np.asarray(self._boosters[output.array].predict(x_NF, prediction_type="RawFormulaVal", thread_count=self.threads))
-            else:
-                raw_NK = np.zeros((0, width(output) if width(output) > 2 else 1))
-            made[output.array] = answer_of(raw_NK, output)
-        return made
+        """CatBoost's own raw scores, and what they mean."""
+        x_NF = {array: coding.matrix(arrays) for array, coding in self.codings.items()}
+
+        def predict(output: Output, booster: Any) -> Any:
+            return booster.predict(x_NF[output.array], prediction_type="RawFormulaVal", thread_count=self.threads)
+
+        return answers_of(self.outputs, self._boosters, len(next(iter(x_NF.values()))), predict)
 
     def export(self) -> Export:
         """One graph per output.
@@ -277,7 +279,8 @@ class CatboostForest(Struct, frozen=True, kw_only=True, dict=True):
         """
 
         def draw(nodes: Nodes, output: Output) -> str:
-            return sum_nodes(nodes, self.codings[output.array].nodes(nodes), sum_of(self._boosters[output.array]), output)
+            parts = [constant(one) if isinstance(one, float) else sum_of(one) for one in self._boosters[output.array]]
+            return sum_nodes(nodes, self.codings[output.array].nodes(nodes), parts, output)
 
         reads = next(iter(self.codings.values())).inputs.reads
         export = graphs_of(self.outputs, name="catboost", reads=reads, draw=draw)
@@ -285,9 +288,13 @@ class CatboostForest(Struct, frozen=True, kw_only=True, dict=True):
         return export
 
     @functools.cached_property
-    def _boosters(self) -> dict[str, Any]:
+    def _boosters(self) -> dict[str, list[Any]]:
         cat = lazy.load("catboost", extra="boosting")
-        return {array: cat.CatBoost().load_model(blob=model) for array, model in self.models.items()}
+
+        def read(model: bytes | float) -> Any:
+            return model if isinstance(model, float) else cat.CatBoost().load_model(blob=model)
+
+        return {array: [read(model) for model in models] for array, models in self.models.items()}
 
 
 def sum_of(model: Any) -> Sum:
@@ -329,6 +336,5 @@ def _constant(cat: Any, x_NF: NDArray[Any], train: Target, settings: dict[str, A
     """A model of columns that never change: CatBoost refuses them all, so one is made to change by lot and carries no weight."""
     x_nF = np.zeros((len(train), x_NF.shape[1]), dtype=np.float32)
     x_nF[::2, 0] = 1.0
-    return cat.CatBoost({**settings, "boost_from_average": True} if "RMSE" in str(settings) else settings).fit(
-        cat.Pool(x_nF, train.y, weight=train.w)
-    )
+    centred = settings["loss_function"].startswith((OBJECTIVES["squares"], OBJECTIVES["pinball"]))
+    return cat.CatBoost(settings | ({"boost_from_average": True} if centred else {})).fit(cat.Pool(x_nF, train.y, weight=train.w))

@@ -3,7 +3,7 @@
 LightGBM compares float64 thresholds. ONNX holds float32: a threshold t becomes the largest float32 at most t, and for every float32
 x the answer to x <= t stays the same. A set of categories becomes a chain of equalities with one common branch, which ONNX Runtime
 turns back into a set. XGBoost and CatBoost compare float32 themselves; CatBoost's trees, which ask one question per level, are unrolled.
-Only the objectives in `OBJECTIVES`, `XGBOOST` and `CATBOOST` are known to be exact; others are refused.
+Only objectives that are known to be exact are taken; others are refused.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from fermion.core.errors import FermionError, Told
 
-OBJECTIVES = {"binary": "LOGISTIC", "multiclass": "SOFTMAX", "regression": "NONE"}
-XGBOOST = ("binary:logistic", "multi:softprob", "reg:squarederror")
-CATBOOST = ("Logloss", "MultiClass", "RMSE")
+CLASSIFIERS = {"binary": "LOGISTIC", "multiclass": "SOFTMAX"}
+EXACT = (*CLASSIFIERS, "regression", "quantile", "poisson")
 
 
 class Branches(Struct, kw_only=True):
@@ -92,6 +91,14 @@ class Branches(Struct, kw_only=True):
             else:
                 self.add(number, node, "BRANCH_LT", feature, condition, left, right, missing_left)
 
+    def append(self, other: Branches, classes: int) -> None:
+        """Add the trees of another ensemble, whose classes come after the first `classes`."""
+        trees = max(self.tree, default=-1) + 1
+        shifts = {"tree": trees, "leaf_tree": trees, "leaf_class": classes}
+        for name in self.__struct_fields__:
+            shift = shifts.get(name, 0)
+            getattr(self, name).extend([value + shift for value in getattr(other, name)] if shift else getattr(other, name))
+
     def leaf(self, tree: int, node: int, values: Sequence[float], class_: int = 0) -> None:
         """Add a leaf that says one number for each class from `class_` on."""
         self.add(tree, node, "LEAF")
@@ -152,38 +159,44 @@ class Branches(Struct, kw_only=True):
         self.missing_is_true.append(missing)
 
 
-class Ensemble(Struct, frozen=True, kw_only=True):
-    """An operator of the domain ai.onnx.ml: its name, its attributes, and whether its first output is a label to be dropped."""
-
-    op: str
-    attributes: dict[str, Any]
-    has_label: bool
-
-
-def ensemble(dump: dict[str, Any]) -> Ensemble:
-    """`Booster.dump_model()` -> an ensemble: (N, K) probabilities for a classifier, (N, 1) values for a regression.
+def branches_of(dump: dict[str, Any]) -> Branches:
+    """`Booster.dump_model()` of LightGBM -> its branches.
 
     Raises:
         FermionError: an objective or a kind of tree that ONNX does not compute exactly.
     """
-    objective = str(dump["objective"]).split()[0]
-    if objective not in OBJECTIVES:
-        raise FermionError("the objective of the trees", rule=f"one of {', '.join(OBJECTIVES)}", given=objective)
+    if objective_of(dump) not in EXACT:
+        raise FermionError("the objective of the trees", rule=f"one of {', '.join(EXACT)}", given=objective_of(dump))
     if dump.get("average_output"):
         raise FermionError("the trees", rule="summed", given=Told("an averaged ensemble (boosting=rf)"))
     branches = Branches()
     per_round = int(dump["num_tree_per_iteration"])
-    classes = int(dump["num_class"]) if objective == "multiclass" else 2
     for number, tree in enumerate(dump["tree_info"]):
         branches.tree_of(number, tree["tree_structure"], number % per_round)
-    common = {**branches.nodes(), "post_transform": OBJECTIVES[objective]}
-    leaves = {"treeids": branches.leaf_tree, "nodeids": branches.leaf_node, "ids": branches.leaf_class, "weights": branches.leaf_value}
-    if objective == "regression":
-        targets = {f"target_{key}": value for key, value in leaves.items()}
-        return Ensemble(op="TreeEnsembleRegressor", attributes={**common, **targets, "n_targets": 1}, has_label=False)
-    weights = {f"class_{key}": value for key, value in leaves.items()}
-    labels = {"classlabels_int64s": list(range(classes))}
-    return Ensemble(op="TreeEnsembleClassifier", attributes={**common, **weights, **labels}, has_label=True)
+    return branches
+
+
+def classifier(dump: dict[str, Any]) -> dict[str, Any]:
+    """`Booster.dump_model()` of a classifier -> a TreeEnsembleClassifier, whose second output are (N, K) probabilities.
+
+    Raises:
+        FermionError: an objective or a kind of tree that ONNX does not compute exactly.
+    """
+    branches, objective = branches_of(dump), objective_of(dump)
+    return {
+        **branches.nodes(),
+        "class_treeids": branches.leaf_tree,
+        "class_nodeids": branches.leaf_node,
+        "class_ids": branches.leaf_class,
+        "class_weights": branches.leaf_value,
+        "classlabels_int64s": list(range(int(dump["num_class"]) if objective == "multiclass" else 2)),
+        "post_transform": CLASSIFIERS[objective],
+    }
+
+
+def objective_of(dump: dict[str, Any]) -> str:
+    """What LightGBM's trees were grown for."""
+    return str(dump["objective"]).split()[0]
 
 
 def float32_at_most(x: float) -> float:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.columns.category import FIRST
-from fermion.columns.output import Output, Probability, name_of
+from fermion.columns.output import Horizon, Labels, Output, Probability, name_of
 from fermion.research.targets import Target
 
 FOLDS = 5
@@ -20,7 +20,7 @@ class TargetMeans(Struct, frozen=True, kw_only=True):
     """Tables for E coded columns, one below the other: (sum of their sizes, K). Column e begins at row `offsets[e]`.
 
     A level with n rows of mean y stands for (n y + 10 prior) / (n + 10), where prior is the mean of all rows; missing and unseen levels
-    stand for the prior. K counts one number per value and per pair of classes, and one per class where there are more.
+    stand for the prior. K counts one number per value and per pair of classes, and one per class where there are more, or per label.
 
     Micci-Barreca: A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction Problems,
     SIGKDD Explorations 2001.
@@ -70,14 +70,18 @@ def called(output: Output) -> list[str]:
     >>> called(Probability(target="paid").fit(["yes", "no"]))
     ['paid = yes']
     """
-    if not isinstance(output, Probability):
+    if not isinstance(output, Probability | Labels):
         return [output.target]
     names = [f"{output.target} = {name_of(label)}" for label in output.classes]
-    return names[1:] if len(names) == 2 else names
+    return names[1:] if len(names) == 2 and isinstance(output, Probability) else names
 
 
 def _answer(target: Target, number: int) -> NDArray[Any]:
     """(n,) what the table's number of this position is the mean of."""
+    if isinstance(target.output, Horizon):
+        return np.nanmean(target.y[:, : target.output.steps], axis=1)
+    if isinstance(target.output, Labels):
+        return target.y[:, number]
     if not isinstance(target.output, Probability):
         return target.y
     return target.y == (1 if len(target.output.classes) == 2 else number)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from fermion.columns.output import UNLABELLED, Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Tags, Value
@@ -18,7 +18,8 @@ TAGGED = (Tags,)  # what needs a net that knows the steps of a column
 PLAIN = (Probability, Value)  # what a model learns that does not say more
 EVERY = (Probability, Value, Labels, Quantiles, Count, Survival, Horizon)
 NETS = ("mlp", "net", "realmlp", "ft", "cnn", "baseline")  # the models that learn every kind of target
-ABLE: dict[str, tuple[str, ...]] = {"tags": ("net",)}  # where it is not all of these
+TREES = ("trees", "xgboost", "catboost")
+ABLE = {"tags": ("net",), "survival": NETS}  # where it is not all of these
 AT_RISK = 256  # rows in a batch from which the ranks of times in it say enough
 
 
@@ -62,7 +63,7 @@ def learnable(output: Output, encoded: Encoded, *, kinds: tuple[type, ...] = PLA
             f"the target `{output.target}` ({what})",
             rule="one that the model can learn",
             given=Told(f"model.type: {model}" if model else "a model for classes and numbers"),
-            remedy=f"These can: {', '.join(ABLE.get(what, NETS))}.",
+            remedy=f"These can: {', '.join(ABLE.get(what, (*TREES, *NETS)))}.",
             where="model",
         )
     target = labelled(output, encoded)
@@ -83,6 +84,13 @@ def learnable(output: Output, encoded: Encoded, *, kinds: tuple[type, ...] = PLA
             remedy="Add rows of another class, or split so that the training part has both (split.by: stratified).",
         )
     return target
+
+
+def balanced(target: Target) -> Target:
+    """The same rows of classes weighed so that every class counts equally, with mean 1."""
+    codes = target.y.astype(np.int64)
+    w = target.w / np.bincount(codes, weights=target.w)[codes]
+    return structs.replace(target, w=w / w.mean())
 
 
 def width(output: Output) -> int:

@@ -15,12 +15,11 @@ from fermion.columns.output import Output, Probability
 from fermion.core import lazy
 from fermion.core.errors import DataError, Stopped, Told
 from fermion.core.run import Run
-from fermion.research.boosting import balanced
 from fermion.research.design import Design
 from fermion.research.linear import lbfgs
 from fermion.research.model import Curve, Encoded, Export, Fitted
 from fermion.research.nodes import Nodes
-from fermion.research.targets import Target, labelled, learnable, width
+from fermion.research.targets import Target, balanced, labelled, learnable, width
 from fermion.research.terms import Reading, Vocabulary, readings
 
 MOST_WEIGHTS = 8_000_000  # of one reading: the terms times what is computed for a row
@@ -71,7 +70,7 @@ class Tfidf(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """
         targets = [_few(learnable(output, train, model="tfidf")) for output in train.outputs]
         if self.balance:
-            targets = [balanced(target) for target in targets]
+            targets = [balanced(target) if isinstance(target.output, Probability) else target for target in targets]
         if run.stopped:
             raise Stopped("the training", rule="given time for one step", given=Told("a stop before the first"))
         found = readings(train.schema)

@@ -18,20 +18,33 @@ from fermion.bundle.runtime import Runtime
 from fermion.columns.category import Category
 from fermion.columns.column import Arrays, Batch, Column
 from fermion.columns.number import Number
-from fermion.columns.output import Output, Probability, Value
+from fermion.columns.output import Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Value
 from fermion.columns.schema import Schema
-from fermion.core.errors import DataError, Stopped
+from fermion.core.errors import DataError, SpecError, Stopped
 from fermion.core.run import Run
 from fermion.research.model import Encoded, Fitted, Model
+from fermion.research.rowloss import losses_of, mixed_loss
 
 ROWS, VALID, HELD = 600, 150, 150  # of the tables that the contract makes
 TOLERANCE = 1e-4  # between a model and its export
+KINDS: dict[str, Output] = {
+    "labels": Labels(target="labels"),
+    "quantiles": Quantiles(target="quantiles"),
+    "count": Count(target="count"),
+    "horizon": Horizon(target="horizon"),
+    "survival": Survival(target="survival", event="seen", method="hazard"),
+}
 
 
 class ModelContract:
-    """Set `model`; override `columns` and `batch` for a model that reads other columns, `learns` for one that does not look."""
+    """Set `model` and, beside classes and numbers, the `kinds` of targets that it learns: the others in `KINDS` it has to refuse.
+
+    None leaves both out, where another model's tests say it of the same code.
+    Override `columns` and `batch` for a model that reads other columns, `learns` for one that does not look.
+    """
 
     model: Any  # a Model that is a msgspec Struct
+    kinds: tuple[str, ...] | None = ()
     learns = True
     rows = ROWS
 
@@ -62,13 +75,18 @@ class ModelContract:
             "kind": np.array(["high", "low"])[(noisy_N < 0).astype(int)].tolist(),
             "band": np.digitize(noisy_N, [-0.6, 0.6]).tolist(),
             "price": (1000 + 50 * noisy_N).tolist(),
+            "labels": [[name for name, edge in (("up", 0.5), ("down", -0.5)) if x > edge] for x in noisy_N],
+            "quantiles": (1000 + 50 * noisy_N).tolist(),
+            "count": np.random.default_rng(6).poisson(np.exp(0.5 + noisy_N)).tolist(),
+            "horizon": [[x, None if x > 2 else 2 * x] for x in noisy_N.tolist()],
+            "survival": [(float(np.exp(x)), x < 1) for x in noisy_N],
         }
         batch = self.batch(signal_N, rng)
         learn, held = slice(0, count), slice(count + VALID, None)
         schema = Schema.of(self.columns()).fit({name: values[learn] for name, values in batch.items()}, missing=self.accepting())
         outputs: list[Output] = []
         for target in targets:
-            output = Value(target=target) if target == "price" else Probability(target=target)
+            output = KINDS.get(target) or (Value(target=target) if target == "price" else Probability(target=target))
             outputs.append(output.fit(labels[target][learn]))
         whole = Encoded(
             schema=schema,
@@ -186,6 +204,35 @@ class ModelContract:
         one = {name: array[:1] for name, array in arrays.items()}
         for some in (arrays, one, fitted.schema.encode(self.strange())):
             _close(self.runtime(*targets).run(some), fitted.run(some), TOLERANCE)
+
+    def test_further_kinds_of_targets_are_learned_beside_each_other(self) -> None:
+        """Each better than its prior where there is a loss by row, and exported as it is."""
+        if not self.kinds:
+            pytest.skip("this model learns classes and numbers alone, or it is not asked")
+        train, valid, held = self.table(targets=self.kinds)
+        fitted, _ = self.fit(targets=self.kinds)
+        made = fitted.run(valid.arrays)
+        for output in fitted.outputs:
+            said, y_N = made[output.array], valid.targets[output.target]
+            assert said.shape == (VALID, *output.tail)
+            assert np.isfinite(said).all()
+            if isinstance(output, Quantiles | Horizon):
+                assert (np.diff(said, axis=-1) >= 0).all()
+            prior = np.broadcast_to(output.prior(train.targets[output.target]), said.shape)
+            if self.learns and (terms := losses_of(output, [said, prior], y_N)) is not None:
+                model, priors = (mixed_loss(output, one, np.ones(VALID)) for one in terms)
+                assert model < priors - 0.1 * abs(priors), output.target
+        for batch in (held, {name: values[:1] for name, values in held.items()}, self.strange()):
+            arrays = fitted.schema.encode(batch)
+            _close(self.runtime(*self.kinds).run(arrays), fitted.run(arrays), TOLERANCE)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_kind_of_target_that_it_does_not_learn_is_refused_with_the_models_that_do(self, kind: str) -> None:
+        if self.kinds is None or kind in self.kinds:
+            pytest.skip("it learns this kind, or it is not asked")
+        train, valid, _ = self.table(targets=(kind,), rows=60)
+        with pytest.raises(SpecError, match=rf"the target `{kind}` \({kind}\) must be one that the model can learn.*These can: \w+"):
+            self.model.fit(train, valid, Run())
 
     def test_missing_and_unseen_values_get_finite_answers(self) -> None:
         fitted, _ = self.fit(targets=("kind", "band", "price"))

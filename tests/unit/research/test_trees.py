@@ -19,7 +19,7 @@ from fermion.columns.schema import Schema
 from fermion.core.errors import DataError, FermionError, Stopped
 from fermion.core.run import Event, Run
 from fermion.research.boosting import MOST_LEVELS
-from fermion.research.forest import ensemble, float32_at_most
+from fermion.research.forest import branches_of, float32_at_most
 from fermion.research.model import Encoded, Fitted
 from fermion.research.parity import check_parity
 from fermion.research.trees import Forest, Trees
@@ -188,7 +188,7 @@ def test_a_table_of_three_rows() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"objective": "poisson"},
+        {"objective": "gamma"},
         {"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
         {"linear_tree": True},
     ],
@@ -196,10 +196,10 @@ def test_a_table_of_three_rows() -> None:
 )
 def test_trees_that_would_not_be_exact_are_refused(settings: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
-    data = lgb.Dataset(rng.normal(size=(200, 2)), rng.integers(0, 2, 200), params=settings)
+    data = lgb.Dataset(rng.normal(size=(200, 2)), rng.integers(1, 3, 200), params=settings)
     booster = lgb.train({"objective": "regression", "verbose": -1, **settings}, data, 3)
     with pytest.raises(FermionError):
-        ensemble(booster.dump_model())
+        branches_of(booster.dump_model())
 
 
 def test_a_wrong_export_is_refused() -> None:
