@@ -140,7 +140,7 @@ def check_goals(train: Encoded, *, model: str) -> None:
 
 def answer_of(raw_NK: NDArray[Any], output: Output) -> NDArray[np.float32]:
     """Raw scores, side by side -> the output's array, (N, *tail) float32, computed in float64."""
-    z_NK = raw_NK.astype(np.float64).reshape(len(raw_NK), -1)
+    z_NK = raw_NK.astype(np.float64)
     match output:
         case Probability():
             z_NK = np.concatenate([np.zeros_like(z_NK), z_NK], axis=1) if z_NK.shape[1] == 1 else z_NK
