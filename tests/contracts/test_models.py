@@ -31,7 +31,7 @@ from fermion.research.vision import Cnn
 from fermion.testing.models import KINDS, ModelContract
 
 EVERY = tuple(KINDS)
-BOOSTED = tuple(kind for kind in KINDS if kind != "survival")
+ROWWISE = tuple(kind for kind in KINDS if kind != "survival")
 
 
 class TestBaseline(ModelContract):
@@ -46,7 +46,7 @@ class TestLinear(ModelContract):
 
 class TestTrees(ModelContract):
     model = Trees(threads=1)
-    kinds = BOOSTED
+    kinds = ROWWISE
 
 
 class TestMlp(ModelContract):
@@ -61,6 +61,7 @@ class TestRealMlp(ModelContract):
 
 class TestTabM(ModelContract):
     model = TabM(members=3, width=16, layers=2, epochs=15, batch=64, precision="float32")
+    kinds = ROWWISE
 
 
 class TestFtTransformer(ModelContract):

@@ -24,13 +24,12 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from fermion.columns.output import Count, Horizon, Labels, Output, Probability, Quantiles, Value, name_of
+from fermion.columns.output import Count, Horizon, Labels, Output, Probability, Quantiles, name_of
 from fermion.core.errors import DataError, Told
 from fermion.research.model import Encoded
 from fermion.research.nodes import Nodes
-from fermion.research.targets import Target, balanced, labelled, learnable, width
+from fermion.research.targets import ROWWISE, Target, balanced, labelled, learnable, width
 
-BOOSTED = (Probability, Value, Labels, Quantiles, Count, Horizon)
 MOST_CLASSES = 1000  # every round grows a tree for each class
 FEW = 12  # goals that are told of one by one
 RAREST = 1e-7  # of the mean of a count that never happened
@@ -128,7 +127,7 @@ def check_goals(train: Encoded, *, model: str) -> None:
         DataError: no labelled row, one class, or an answer of more than 1,000 numbers.
     """
     for output in train.outputs:
-        learnable(output, train, kinds=BOOSTED, model=model)
+        learnable(output, train, kinds=ROWWISE, model=model)
         if width(output) > MOST_CLASSES:
             raise DataError(
                 f"the {'classes' if isinstance(output, Probability) else 'numbers of an answer'} of `{output.target}`",

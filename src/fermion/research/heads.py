@@ -3,72 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import ClassVar
 
 import torch
-from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fermion.columns.output import UNLABELLED, Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Tags, Value
 from fermion.columns.quantiles import middle
+from fermion.research.head import Head, unsoftened
 from fermion.research.survival_heads import Cox, Intervals
 
 UNCERTAINTY = "log variance of the losses"  # among the raw outputs of `blocks.Weighed`: no array is called so, theirs have a colon
 FAST = 10.0  # a few numbers that stand alone move ten times as far as the weights of a layer, which add up
 
 
-class Head(Protocol):
-    """One output's part of a net. Frozen; what it needs to know of the output are its fields.
-
-    `shape` is that of one row of the raw numbers: (K,) logits, () a value. `tempered` says whether they are logits that a
-    temperature may divide.
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one row of what the net computes."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """How many numbers that are."""
-        ...
-
-    def layer(self, features: int) -> nn.Module:
-        """The last layer: (B, D) -> (B, size)."""
-        ...
-
-    @property
-    def tempered(self) -> bool:
-        """Whether the raw numbers are logits whose temperature is set after training."""
-        ...
-
-    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-        """(B, *shape) raw numbers and (B, ...) targets -> (each_B, known_B): the loss of each row, 0 where unlabelled, and which count."""
-        ...
-
-    def answer(self, raw: Tensor) -> Tensor:
-        """(B, *shape) raw numbers -> (B, *tail) what the output's array holds."""
-        ...
-
-
-class Classes(Struct, frozen=True):
+class Classes(Head, frozen=True):
     """K logits; l = -sum_k q_k log softmax(z)_k, where q is the truth with a share `smoothing` spread over all (Szegedy et al. 2016)."""
 
     classes: int
-    tempered: bool = True
+    tempered: ClassVar[bool] = True
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.classes,)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def layer(self, features: int) -> nn.Module:
-        return nn.Linear(features, self.classes)
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         each_B = F.cross_entropy(raw, truth, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="none")
@@ -77,29 +35,19 @@ class Classes(Struct, frozen=True):
     def answer(self, raw: Tensor) -> Tensor:
         return raw.softmax(-1)
 
+    def pooled(self, raw: Tensor) -> Tensor:
+        return raw.log_softmax(2).logsumexp(1) - math.log(raw.shape[1])
 
-class Number(Struct, frozen=True):
+
+class Number(Head, frozen=True):
     """One standardised value v; l = (y - v)²."""
-
-    shape: tuple[int, ...] = ()
-    tempered: bool = False
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def layer(self, features: int) -> nn.Module:
-        return nn.Linear(features, 1)
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         known_B = ~truth.isnan()
         return (raw - truth.nan_to_num()).square() * known_B, known_B
 
-    def answer(self, raw: Tensor) -> Tensor:
-        return raw
 
-
-class Ranks(Struct, frozen=True):
+class Ranks(Head, frozen=True):
     """K ranks by a cumulative link: P(y > k) = sigmoid(s - c_k) with cut points c that rise.
 
     The raw numbers are (s - c_1, u_2, ..., u_{K-1}) with c_k = c_{k-1} + softplus(u_k), so that the probabilities are never negative;
@@ -107,15 +55,10 @@ class Ranks(Struct, frozen=True):
     """
 
     classes: int
-    tempered: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.classes - 1,)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     def layer(self, features: int) -> nn.Module:
         return Cuts(features, self.classes)
@@ -133,6 +76,11 @@ class Ranks(Struct, frozen=True):
         edge = torch.zeros_like(above[:, :1])
         return torch.cat([edge + 1, above], 1) - torch.cat([above, edge], 1)
 
+    def pooled(self, raw: Tensor) -> Tensor:
+        above_BMK = torch.cat([raw[..., :1], raw[..., :1] - F.softplus(raw[..., 1:]).cumsum(2)], 2)
+        odds_BK = F.logsigmoid(above_BMK).logsumexp(1) - F.logsigmoid(-above_BMK).logsumexp(1)
+        return torch.cat([odds_BK[:, :1], unsoftened(odds_BK[:, :-1] - odds_BK[:, 1:])], 1)
+
 
 class Cuts(nn.Module):
     """(B, D) -> (B, K - 1): one score per row and K - 1 cut points that all rows share."""
@@ -147,22 +95,14 @@ class Cuts(nn.Module):
         return torch.cat([score_B1, (FAST * self.steps).expand(score_B1.shape[0], -1)], 1)
 
 
-class Several(Struct, frozen=True):
+class Several(Head, frozen=True):
     """K labels, each with a logit of its own; l = the mean over the labels of -y log p - (1 - y) log(1 - p)."""
 
     classes: int
-    tempered: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.classes,)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def layer(self, features: int) -> nn.Module:
-        return nn.Linear(features, self.classes)
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         known_B = ~truth.isnan().any(1)
@@ -172,8 +112,11 @@ class Several(Struct, frozen=True):
     def answer(self, raw: Tensor) -> Tensor:
         return raw.sigmoid()
 
+    def pooled(self, raw: Tensor) -> Tensor:
+        return F.logsigmoid(raw).logsumexp(1) - F.logsigmoid(-raw).logsumexp(1)
 
-class Pinball(Struct, frozen=True):
+
+class Pinball(Head, frozen=True):
     """Q quantiles that never cross: one number for the middle one, and a softplus for each step up and down from it.
 
     l = (2 / Q) sum_q max(a_q (y - v_q), (a_q - 1) (y - v_q)) with levels a. Koenker and Bassett 1978; the steps as in Gasthaus et al. 2019.
@@ -182,18 +125,10 @@ class Pinball(Struct, frozen=True):
 
     levels: tuple[float, ...]
     steps: int = 0  # of a horizon; 0 for a single number
-    tempered: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (*((self.steps,) if self.steps else ()), len(self.levels))
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def layer(self, features: int) -> nn.Module:
-        return nn.Linear(features, max(self.steps, 1) * len(self.levels))
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         y = truth[:, : self.steps] if self.steps else truth
@@ -215,8 +150,13 @@ class Pinball(Struct, frozen=True):
             parts.insert(0, parts[0][..., :1] - F.softplus(raw[..., place : place + 1]))
         return torch.cat(parts, -1)
 
+    def pooled(self, raw: Tensor) -> Tensor:
+        at, mean = middle(self.levels), self.answer(raw).mean(1)
+        steps = unsoftened(mean[..., 1:] - mean[..., :-1])
+        return torch.cat([steps[..., :at], mean[..., at : at + 1], steps[..., at:]], -1)
 
-class Rate(Struct, frozen=True):
+
+class Rate(Head, frozen=True):
     """The logarithm of a count over its mean; l = the unit deviance over 2, y log(y / m) - (y - m), in counts.
 
     With `dispersed` a second number is log a, and l is the negative log-likelihood of a negative binomial with the variance m + a m².
@@ -224,18 +164,10 @@ class Rate(Struct, frozen=True):
 
     mean: float
     dispersed: bool = False
-    tempered: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (2,) if self.dispersed else ()
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def layer(self, features: int) -> nn.Module:
-        return nn.Linear(features, 2 if self.dispersed else 1)
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         known_B, y_B = ~truth.isnan(), truth.nan_to_num() * self.mean
@@ -251,12 +183,15 @@ class Rate(Struct, frozen=True):
     def answer(self, raw: Tensor) -> Tensor:
         return (raw[:, 0] if self.dispersed else raw).clamp(-20, 20).exp()
 
+    def pooled(self, raw: Tensor) -> Tensor:
+        log_mean = (raw[:, :, 0] if self.dispersed else raw).clamp(-20, 20).logsumexp(1) - math.log(raw.shape[1])
+        return torch.stack([log_mean, raw[:, :, 1].mean(1)], 1) if self.dispersed else log_mean
 
-class PerStep(Struct, frozen=True):
+
+class PerStep(Head, frozen=True):
     """K logits for each of L steps, and beside them whether the step is real; l = the mean cross entropy of a row's labelled steps."""
 
     classes: int
-    tempered: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fermion.research.head import Head
 
-class Cox(Struct, frozen=True):
+
+class Cox(Head, frozen=True):
     """log H(t_k) = f(x) + log H_0(t_k); l_i = -f(x_i) + log sum over rows j still at risk at t_i of exp f(x_j), for events i.
 
     The sum is over the rows of the batch, so that batches should be large. H_0 is Breslow's estimate, set after training (`settle`).
@@ -18,15 +17,10 @@ class Cox(Struct, frozen=True):
     """
 
     times: tuple[float, ...]
-    tempered: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (len(self.times),)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     def layer(self, features: int) -> nn.Module:
         return Hazards(features, len(self.times))
@@ -75,7 +69,7 @@ class Hazards(nn.Module):
         self.log_baseline.copy_(found_T.clamp(min=1e-8).log())
 
 
-class Intervals(Struct, frozen=True):
+class Intervals(Head, frozen=True):
     """One logit of the hazard per interval up to t_1, t_2, ...; H(t_k) = sum over j <= k of -log(1 - h_j).
 
     l = -sum over intervals survived of log(1 - h_j) - [the event happened in interval k] log h_k; a row that is censored within an
@@ -83,18 +77,10 @@ class Intervals(Struct, frozen=True):
     """
 
     times: tuple[float, ...]
-    tempered: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (len(self.times),)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def layer(self, features: int) -> nn.Module:
-        return nn.Linear(features, len(self.times))
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         known_B = ~truth[:, 0].isnan()

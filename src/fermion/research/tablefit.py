@@ -17,7 +17,7 @@ from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
 from fermion.research.augment import Augment, check_roles, resample, resampling_notes
 from fermion.research.model import Encoded, Fitted
-from fermion.research.targets import EVERY, PLAIN, learnable
+from fermion.research.targets import EVERY, ROWWISE, learnable
 
 if TYPE_CHECKING:  # naming a model in a project file costs no torch
     from torch import nn
@@ -74,7 +74,7 @@ def fit_table(
             remedy="Set model.type to cnn for images.",
         )
     for output in train.outputs:
-        learnable(output, train, kinds=PLAIN if name == "tabm" else EVERY, model=name)  # tabm's members have heads of their own
+        learnable(output, train, kinds=ROWWISE if name == "tabm" else EVERY, model=name)  # tabm repeats its rows
     check_roles(augment, train, model=name)
     train, valid = (structs.replace(part, arrays={one: part.arrays[one] for one in reads}) for part in (train, valid))
     grown = resample(augment, train, run)

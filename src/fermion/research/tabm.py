@@ -18,7 +18,7 @@ from fermion.research.training import Training
 class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="tabm"):
     """Perceptrons that share their matrices, over numbers as piecewise linear functions (`fermion.research.tabmnet`).
 
-    The answer is the mean of the members' probabilities or values, inside the graph, as are gaps, scaling and categories.
+    The answer is the mean of the members' answers, inside the graph, as are gaps, scaling and categories.
 
     Args:
         members: perceptrons in the net.

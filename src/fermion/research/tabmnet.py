@@ -6,7 +6,6 @@ K numbers of an output.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from fermion.columns.output import Output
 from fermion.core.run import Run
 from fermion.research.augment import Augmenting, Frame, Labels
 from fermion.research.blocks import Tensors
-from fermion.research.heads import Classes, head_of, rows_of
+from fermion.research.heads import head_of
 from fermion.research.tableinputs import Places, TableInputs
 
 BINS, FEATURES = 32, 8
@@ -96,8 +95,8 @@ class TabMNet(nn.Module):
     """An ensemble in one net: its members share all matrices but the last, and differ by a scale of the inputs, a bias and a head.
 
     In training the raw answers of the M members stand under each other, (B * M, K), for labels that `repeated` M times: the loss is the
-    mean of the members' losses. Otherwise the answer is the mean of the probabilities, as a logarithm, or of the raw numbers. Gorishniy,
-    Kotelnikov, Babenko: TabM, ICLR 2025 (the variant TabM-mini).
+    mean of the members' losses. Otherwise they are what stands for the mean of the members' answers (`Head.pooled`). Gorishniy, Kotelnikov,
+    Babenko: TabM, ICLR 2025 (the variant TabM-mini).
     """
 
     def __init__(
@@ -128,13 +127,8 @@ class TabMNet(nn.Module):
             x_BMD = F.relu(layer(F.dropout(x_BMD, self.dropout, self.training)))
         raw: Tensors = {}
         for (name, head), part_BMK in zip(self.kinds.items(), self.heads(x_BMD).split(self.sizes, 2), strict=True):
-            if self.training:
-                made = part_BMK.flatten(0, 1)
-            elif isinstance(head, Classes):
-                made = part_BMK.log_softmax(2).logsumexp(1) - math.log(self.members)
-            else:
-                made = part_BMK.mean(1)
-            raw[name] = rows_of(made, head)
+            each = part_BMK.squeeze(2) if head.shape == () else part_BMK.unflatten(2, head.shape)
+            raw[name] = each.flatten(0, 1) if self.training else head.pooled(each)
         return raw
 
 

@@ -17,8 +17,9 @@ from fermion.research.model import Encoded
 TAGGED = (Tags,)  # what needs a net that knows the steps of a column
 PLAIN = (Probability, Value)  # what a model learns that does not say more
 EVERY = (Probability, Value, Labels, Quantiles, Count, Survival, Horizon)
+ROWWISE = tuple(kind for kind in EVERY if kind is not Survival)  # whose loss of a row does not depend on other rows
 NETS = ("mlp", "net", "realmlp", "ft", "cnn", "baseline")  # the models that learn every kind of target
-TREES = ("trees", "xgboost", "catboost")
+OTHERS = ("trees", "xgboost", "catboost", "tabm")  # those that learn most kinds
 ABLE = {"tags": ("net",), "survival": NETS}  # where it is not all of these
 AT_RISK = 256  # rows in a batch from which the ranks of times in it say enough
 
@@ -63,7 +64,7 @@ def learnable(output: Output, encoded: Encoded, *, kinds: tuple[type, ...] = PLA
             f"the target `{output.target}` ({what})",
             rule="one that the model can learn",
             given=Told(f"model.type: {model}" if model else "a model for classes and numbers"),
-            remedy=f"These can: {', '.join(ABLE.get(what, (*TREES, *NETS)))}.",
+            remedy=f"These can: {', '.join(ABLE.get(what, (*OTHERS, *NETS)))}.",
             where="model",
         )
     target = labelled(output, encoded)

@@ -9,7 +9,8 @@ from torch.distributions import NegativeBinomial, Poisson
 
 from fermion.columns.output import Probability
 from fermion.research.blocks import Heads, Weighed
-from fermion.research.heads import Pinball, Ranks, Rate, Several
+from fermion.research.head import Head
+from fermion.research.heads import Classes, Number, Pinball, Ranks, Rate, Several
 from fermion.research.loop import total_loss
 from fermion.research.survival_heads import Cox, Hazards, Intervals
 
@@ -55,6 +56,19 @@ def test_counts_have_the_likelihoods_of_their_families() -> None:
     raw2 = torch.stack([raw, -r.log()], 1)
     found, _ = Rate(2.0, True).loss(raw2, y / 2)
     torch.testing.assert_close(found, -NegativeBinomial(r, logits=(mean / r).log()).log_prob(y), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [Classes(3), Number(), Ranks(4), Several(2), Pinball((0.1, 0.5, 0.9)), Pinball((0.2, 0.7), 2), Rate(2.0), Rate(2.0, True)],
+    ids=str,
+)
+def test_the_pooled_numbers_of_members_answer_the_mean_of_their_answers(head: Head) -> None:
+    raw = 2 * torch.randn(20, 5, *head.shape, generator=torch.Generator().manual_seed(0))
+    each = torch.stack([head.answer(raw[:, member]) for member in range(5)])
+    pooled = head.pooled(raw)
+    assert pooled.shape == (20, *head.shape)
+    torch.testing.assert_close(head.answer(pooled), each.mean(0), atol=2e-4, rtol=1e-4)
 
 
 class TestCox:

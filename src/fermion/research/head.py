@@ -1,0 +1,58 @@
+"""One output's part of a net, and what most of them share: a linear last layer, and members whose answers are averaged."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+
+NEAREST = 1e-4  # of two quantiles, or of two cut points: what is less has no logarithm in float32
+
+
+class Head(Struct, frozen=True):
+    """One output's part of a net; what it needs to know of the output are its fields.
+
+    `tempered` says whether the raw numbers are logits whose temperature is set after training.
+    """
+
+    tempered: ClassVar[bool] = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row of what the net computes: (K,) logits, () a value."""
+        return ()
+
+    @property
+    def size(self) -> int:
+        """How many numbers the last layer computes for a row, or for a step of one."""
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        """The last layer: (B, D) -> (B, size)."""
+        return nn.Linear(features, self.size)
+
+    def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """(B, *shape) raw numbers and (B, ...) targets -> (each_B, known_B): the loss of each row, 0 where unlabelled, and which count."""
+        raise NotImplementedError
+
+    def answer(self, raw: Tensor) -> Tensor:
+        """(B, *shape) raw numbers -> (B, *tail) what the output's array holds."""
+        return raw
+
+    def pooled(self, raw: Tensor) -> Tensor:
+        """(B, M, *shape) raw numbers of M members -> (B, *shape) the raw numbers whose answer is the mean of the members' answers."""
+        return raw.mean(1)
+
+
+def unsoftened(y: Tensor) -> Tensor:
+    """The x whose softplus is y.
+
+    >>> import torch
+    >>> round(torch.nn.functional.softplus(unsoftened(torch.tensor(0.5))).item(), 6)
+    0.5
+    """
+    y = y.clamp(min=NEAREST)
+    return y + torch.log(1 - torch.exp(-y))
