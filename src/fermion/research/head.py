@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Protocol
 
 import torch
 from msgspec import Struct
@@ -12,38 +12,63 @@ from torch import Tensor, nn
 NEAREST = 1e-4  # of two quantiles, or of two cut points: what is less has no logarithm in float32
 
 
-class Head(Struct, frozen=True):
-    """One output's part of a net; what it needs to know of the output are its fields.
+class Head(Protocol):
+    """One output's part of a net. Frozen; what it needs to know of the output are its fields."""
 
-    `tempered` says whether the raw numbers are logits whose temperature is set after training.
-    """
-
-    tempered: ClassVar[bool] = False
+    @property
+    def tempered(self) -> bool:
+        """Whether the raw numbers are logits whose temperature is set after training."""
+        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one row of what the net computes: (K,) logits, () a value."""
-        return ()
+        ...
 
     @property
     def size(self) -> int:
         """How many numbers the last layer computes for a row, or for a step of one."""
-        return math.prod(self.shape)
+        ...
 
     def layer(self, features: int) -> nn.Module:
         """The last layer: (B, D) -> (B, size)."""
-        return nn.Linear(features, self.size)
+        ...
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """(B, *shape) raw numbers and (B, ...) targets -> (each_B, known_B): the loss of each row, 0 where unlabelled, and which count."""
-        raise NotImplementedError
+        ...
 
     def answer(self, raw: Tensor) -> Tensor:
         """(B, *shape) raw numbers -> (B, *tail) what the output's array holds."""
-        return raw
+        ...
 
     def pooled(self, raw: Tensor) -> Tensor:
         """(B, M, *shape) raw numbers of M members -> (B, *shape) the raw numbers whose answer is the mean of the members' answers."""
+        ...
+
+
+class Plain(Struct, frozen=True):
+    """What most heads are: a linear layer of as many numbers as there are in a row, which are the answer themselves."""
+
+    @property
+    def tempered(self) -> bool:
+        return False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def layer(self, features: int) -> nn.Module:
+        return nn.Linear(features, self.size)
+
+    def answer(self, raw: Tensor) -> Tensor:
+        return raw
+
+    def pooled(self, raw: Tensor) -> Tensor:
         return raw.mean(1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +10,21 @@ from torch.nn import functional as F
 
 from fermion.columns.output import UNLABELLED, Count, Horizon, Labels, Output, Probability, Quantiles, Survival, Tags, Value
 from fermion.columns.quantiles import middle
-from fermion.research.head import Head, unsoftened
+from fermion.research.head import Head, Plain, unsoftened
 from fermion.research.survival_heads import Cox, Intervals
 
 UNCERTAINTY = "log variance of the losses"  # among the raw outputs of `blocks.Weighed`: no array is called so, theirs have a colon
 FAST = 10.0  # a few numbers that stand alone move ten times as far as the weights of a layer, which add up
 
 
-class Classes(Head, frozen=True):
+class Classes(Plain, frozen=True):
     """K logits; l = -sum_k q_k log softmax(z)_k, where q is the truth with a share `smoothing` spread over all (Szegedy et al. 2016)."""
 
     classes: int
-    tempered: ClassVar[bool] = True
+
+    @property
+    def tempered(self) -> bool:
+        return True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,7 +41,7 @@ class Classes(Head, frozen=True):
         return raw.log_softmax(2).logsumexp(1) - math.log(raw.shape[1])
 
 
-class Number(Head, frozen=True):
+class Number(Plain, frozen=True):
     """One standardised value v; l = (y - v)²."""
 
     def loss(self, raw: Tensor, truth: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -47,7 +49,7 @@ class Number(Head, frozen=True):
         return (raw - truth.nan_to_num()).square() * known_B, known_B
 
 
-class Ranks(Head, frozen=True):
+class Ranks(Plain, frozen=True):
     """K ranks by a cumulative link: P(y > k) = sigmoid(s - c_k) with cut points c that rise.
 
     The raw numbers are (s - c_1, u_2, ..., u_{K-1}) with c_k = c_{k-1} + softplus(u_k), so that the probabilities are never negative;
@@ -95,7 +97,7 @@ class Cuts(nn.Module):
         return torch.cat([score_B1, (FAST * self.steps).expand(score_B1.shape[0], -1)], 1)
 
 
-class Several(Head, frozen=True):
+class Several(Plain, frozen=True):
     """K labels, each with a logit of its own; l = the mean over the labels of -y log p - (1 - y) log(1 - p)."""
 
     classes: int
@@ -116,7 +118,7 @@ class Several(Head, frozen=True):
         return F.logsigmoid(raw).logsumexp(1) - F.logsigmoid(-raw).logsumexp(1)
 
 
-class Pinball(Head, frozen=True):
+class Pinball(Plain, frozen=True):
     """Q quantiles that never cross: one number for the middle one, and a softplus for each step up and down from it.
 
     l = (2 / Q) sum_q max(a_q (y - v_q), (a_q - 1) (y - v_q)) with levels a. Koenker and Bassett 1978; the steps as in Gasthaus et al. 2019.
@@ -156,7 +158,7 @@ class Pinball(Head, frozen=True):
         return torch.cat([steps[..., :at], mean[..., at : at + 1], steps[..., at:]], -1)
 
 
-class Rate(Head, frozen=True):
+class Rate(Plain, frozen=True):
     """The logarithm of a count over its mean; l = the unit deviance over 2, y log(y / m) - (y - m), in counts.
 
     With `dispersed` a second number is log a, and l is the negative log-likelihood of a negative binomial with the variance m + a m².
@@ -188,7 +190,7 @@ class Rate(Head, frozen=True):
         return torch.stack([log_mean, raw[:, :, 1].mean(1)], 1) if self.dispersed else log_mean
 
 
-class PerStep(Head, frozen=True):
+class PerStep(Plain, frozen=True):
     """K logits for each of L steps, and beside them whether the step is real; l = the mean cross entropy of a row's labelled steps."""
 
     classes: int

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fermion.research.head import Head
+from fermion.research.head import Plain
 
 
-class Cox(Head, frozen=True):
+class Cox(Plain, frozen=True):
     """log H(t_k) = f(x) + log H_0(t_k); l_i = -f(x_i) + log sum over rows j still at risk at t_i of exp f(x_j), for events i.
 
     The sum is over the rows of the batch, so that batches should be large. H_0 is Breslow's estimate, set after training (`settle`).
@@ -69,7 +69,7 @@ class Hazards(nn.Module):
         self.log_baseline.copy_(found_T.clamp(min=1e-8).log())
 
 
-class Intervals(Head, frozen=True):
+class Intervals(Plain, frozen=True):
     """One logit of the hazard per interval up to t_1, t_2, ...; H(t_k) = sum over j <= k of -log(1 - h_j).
 
     l = -sum over intervals survived of log(1 - h_j) - [the event happened in interval k] log h_k; a row that is censored within an
