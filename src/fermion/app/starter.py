@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from fermion.columns.schema import Schema
 from fermion.core.errors import FermionError, UsageError
 from fermion.core.spec import read
 
@@ -21,7 +22,7 @@ data:
   source: {source}
   target: {target}{columns}
 # split: {{by: time, column: timestamp, test: 0.2, validation: 0.1}}
-# model: {{type: trees, lr: 0.05}}
+# model: {model}
 # budget: 10m
 # evaluate: {{require: {{{metric}}}}}
 """
@@ -58,7 +59,7 @@ def write(folder: Path, settings: Sequence[str]) -> Path:
     except OSError as bad:
         raise UsageError("the folder", rule="one that can be made", given=f"{folder} ({bad.strerror})", remedy="Name another.") from None
     try:
-        columns = _columns(given["data.source"], given["data.target"], folder)
+        columns, kind, model = _columns(given["data.source"], given["data.target"], folder)
     except FermionError:
         if new:
             folder.rmdir()
@@ -67,16 +68,17 @@ def write(folder: Path, settings: Sequence[str]) -> Path:
         name=_scalar(name),
         source=_scalar(given["data.source"]),
         target=_scalar(given["data.target"]),
-        columns=columns[0],
-        metric="rmse: 1.0" if columns[1] == "Value" else "accuracy: 0.9",
+        columns=columns,
+        model=model,
+        metric="rmse: 1.0" if kind == "Value" else "accuracy: 0.9",
     )
     read(text, name=str(path))
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def _columns(source: str, target: str, folder: Path) -> tuple[str, str]:
-    """The inferred columns as a comment, and what the target is."""
+def _columns(source: str, target: str, folder: Path) -> tuple[str, str, str]:
+    """The inferred columns as a comment, what the target is, and a model that reads them."""
     from fermion.columns.infer import infer
     from fermion.columns.output import infer_output
     from fermion.core.sections import Data
@@ -90,7 +92,22 @@ def _columns(source: str, target: str, folder: Path) -> tuple[str, str]:
     lines = [f"  #   {_scalar(one.name)}: {one.column.__struct_config__.tag}" for one in found.schema.fields]
     lines += [f"  #   {_scalar(name)} is left out: {why}" for name, why in found.skipped.items()]
     kind = type(infer_output(target, table.values(target))).__name__
-    return "\n  # columns:  # as inferred; write down only what should be otherwise\n" + "\n".join(lines), kind
+    return "\n  # columns:  # as inferred; write down only what should be otherwise\n" + "\n".join(lines), kind, _model(found.schema)
+
+
+def _model(schema: Schema) -> str:
+    """The model to begin with, as the project file says it: what is taken when nothing is said, with a setting to turn.
+
+    >>> from fermion.columns.text import Text
+    >>> _model(Schema.of({"note": Text()}))
+    '{type: tfidf}  # words and their n-grams; {type: net} reads texts with an encoder'
+    """
+    from fermion.practice.making import default_model
+
+    if {field.kinds[-1] for field in schema.fields} == {"text"}:
+        return "{type: tfidf}  # words and their n-grams; {type: net} reads texts with an encoder"
+    usual = default_model(schema)
+    return f"{{type: {usual.__struct_config__.tag}, lr: {usual.lr:g}}}"
 
 
 def _scalar(text: str) -> str:

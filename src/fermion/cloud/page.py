@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+FILE = "request.json"
 LONGEST = 2_000  # characters of an example that the page shows on the command line
 
 ROUTES = (
@@ -38,7 +39,8 @@ def docs_page(document: dict[str, Any], example: dict[str, Any] | None) -> bytes
         inputs=inputs,
         outputs=outputs,
         body=html.escape(body),
-        curl=html.escape(curl("", example)),
+        save=_SAVE if f"@{FILE}" in (line := curl("", example)) else "",
+        curl=html.escape(line),
     ).encode()
 
 
@@ -49,7 +51,7 @@ def curl(url: str, example: dict[str, Any] | None) -> str:
     curl http://127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{"rows":[{"age":20}]}'
     """
     body = msgspec.json.encode({"rows": [example or {}]}).decode()
-    sent = "@request.json" if len(body) > LONGEST else "'" + body.replace("'", "'\\''") + "'"
+    sent = f"@{FILE}" if len(body) > LONGEST else "'" + body.replace("'", "'\\''") + "'"
     return f"curl {url}/v1/predict -H 'content-type: application/json' -d {sent}"
 
 
@@ -70,6 +72,7 @@ def _means(output: dict[str, Any]) -> str:
     return "one of " + ", ".join(classes[:20]) + more
 
 
+_SAVE = f'<p><a id="save" download="{FILE}" href="">Save the body above as {FILE}</a>, then send it:</p>'
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{name}</title>
@@ -89,13 +92,17 @@ button {{ font: inherit; padding: .3rem 1.2rem; }}
 <textarea id="body" rows="14" spellcheck="false">{body}</textarea>
 <button id="send">Send</button> <span id="took" role="status"></span>
 <pre id="answer" aria-live="polite">The answer appears here.</pre>
-<h2>On the command line</h2><pre id="curl">{curl}</pre>
+<h2>On the command line</h2>{save}<pre id="curl">{curl}</pre>
 <h2>Inputs</h2><table><thead><tr><th>Name</th><th>Type</th><th>May be null</th><th>Example</th></tr></thead><tbody>{inputs}</tbody></table>
 <h2>Outputs</h2><table><tbody>{outputs}</tbody></table>
 <h2>Routes</h2><table><tbody>{routes}</tbody></table>
 <script>
 const show = document.getElementById("curl");
 show.textContent = show.textContent.replace("curl ", "curl " + location.origin);
+const save = document.getElementById("save");
+if (save) save.addEventListener("click", () => {{
+  save.href = "data:application/json," + encodeURIComponent(document.getElementById("body").value);
+}});
 document.getElementById("send").addEventListener("click", async () => {{
   const answer = document.getElementById("answer"), took = document.getElementById("took"), began = performance.now();
   try {{

@@ -125,8 +125,13 @@ class Image(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 def _array(value: Any, values: Values, row: int) -> NDArray[np.uint8]:
     """An array, nested lists or `Pixels` -> (H, W, C) uint8."""
     if isinstance(value, Pixels):
-        if min(value.shape) < 1 or len(value.uint8) != math.prod(value.shape):
-            raise rejected(values, row, f"an image with {'x'.join(map(str, value.shape))} bytes")
+        told = f"shape {list(value.shape)} and {len(value.uint8):,} bytes"
+        if min(value.shape) < 1:
+            rule = "an image whose shape is [height, width, channels], whole numbers from 1"
+            raise ValueRejected("value", rule=rule, given=Told(told), where=f"row {row}")
+        if len(value.uint8) != math.prod(value.shape):
+            rule = f"an image of height x width x channels = {math.prod(value.shape):,} bytes, as its shape says"
+            raise ValueRejected("value", rule=rule, given=Told(told), where=f"row {row}")
         value = np.frombuffer(value.uint8, dtype=np.uint8).reshape(value.shape)
     rule = "a uint8 array of height x width (x channels), numbers from 0 to 255"
     try:

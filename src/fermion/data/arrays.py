@@ -83,11 +83,13 @@ def _alike(arrays: Named, path: Path, reading: Reading) -> pl.DataFrame:
         counted = list(lengths.values())
         most = max(counted, key=lambda length: (counted.count(length), length or 0))
         kept = ", ".join(name for name, length in lengths.items() if length == most)
+        others = " and ".join(f"`{name}`" for name, length in lengths.items() if length != most)
         raise DataError(
             "the arrays of an .npz file",
             rule="equally long, one entry per row",
             given=Told(", ".join(f"{name} {'a lone value' if length is None else f'{length:,}'}" for name, length in lengths.items())),
-            remedy=f"Choose some: `source: {{at: {path.name}, arrays: [{kept}]}}`.",
+            remedy=f"Write {others} again with one entry per row, or, where that is no column and no target, leave it out: "
+            f"`source: {{at: {path.name}, arrays: [{kept}]}}`.",
             where=reading.named(path),
         )
     import polars as pl

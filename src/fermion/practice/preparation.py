@@ -68,8 +68,8 @@ def labelled(table: Table, data: Data, where: str = "") -> Table:
         return table  # a missing label masks that target's loss and metric
     also = {kind.history for target in targets if isinstance(kind := (data.columns.get(target) or Declared()).column, Horizon)} - {None}
     for beside in sorted({*truth_of(data), *map(str, also)} - set(table.names)):
-        remedy = did_you_mean(beside, table.names)
-        raise DataError("a column that a target reads", rule="in the data", given=beside, remedy=remedy, where=where)
+        rule = f"a column of the data ({', '.join(table.names[:12])})"
+        raise DataError(_said_by(data, beside), rule=rule, given=beside, remedy=did_you_mean(beside, table.names), where=where)
     missing_N = np.any([missing_rows(values) for values in table.part(slice(None), truth_of(data)).values()], axis=0)
     if not missing_N.any():
         return table
@@ -211,6 +211,16 @@ def truth_of(data: Data) -> list[str]:
     targets = targets_of(data)
     beside = [name for target in targets if target in data.columns for name in _reads(data.columns[target].column)]
     return [*dict.fromkeys((*targets, *beside))]
+
+
+def _said_by(data: Data, beside: str) -> str:
+    """The setting of a target's kind that names this column: `data.columns.days.event`."""
+    for target in targets_of(data):
+        kind = (data.columns.get(target) or Declared()).column
+        for name in kind.__struct_fields__ if isinstance(kind, Struct) else ():
+            if name not in ("target", "array") and getattr(kind, name) == beside:
+                return f"data.columns.{target}.{name}"
+    return "a column that a target reads"
 
 
 def _reads(kind: Any) -> tuple[str, ...]:

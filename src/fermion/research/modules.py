@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fermion.columns.category import UNSEEN
 from fermion.columns.column import Arrays
-from fermion.columns.output import Output
+from fermion.columns.output import Output, Probability
 from fermion.core import imported
 from fermion.core.errors import FermionError, SpecError, Told
 from fermion.research.blocks import Tensors
@@ -85,8 +85,8 @@ class Around(nn.Module):
         parts = raw.split([head.size for head in heads], 1)
         return {output.array: rows_of(part, head) for output, head, part in zip(self.outputs, heads, parts, strict=True)}
 
-    def check(self, examples: Arrays) -> None:
-        """Ask the net about two rows, so that what does not fit is known before training.
+    def check(self, examples: Arrays) -> tuple[str, ...]:
+        """Ask the net about two rows, so that what does not fit is known before training. Returns what looks odd.
 
         Raises:
             SpecError: it raised, or gave something of another shape.
@@ -110,10 +110,27 @@ class Around(nn.Module):
                 if not isinstance(raw.get(array), Tensor) or tuple(raw[array].shape) != shape:
                     given = raw.get(array)
                     self._refuse(rule, f"{array} of {tuple(given.shape)}" if isinstance(given, Tensor) else f"{sorted(map(str, raw))}")
+        found = self.named(raw)
+        return tuple(
+            f"`{self.name}` answers probabilities for `{output.target}` (from 0 to 1, together 1), which are taken for logits: "
+            "leave the softmax at its end out, or it learns slowly and is never sure."
+            for output in self.outputs
+            if isinstance(output, Probability) and not output.ordered and shares(found[output.array])
+        )
 
     def _refuse(self, rule: str, given: str) -> None:
         remedy = "Give its constructor a parameter `size` (how many numbers it must answer) or `outputs`, and make the last layer so wide."
         raise SpecError(f"what `{self.name}` answers", rule=rule, given=Told(given), remedy=remedy, where="model.module")
+
+
+def shares(raw: Tensor) -> bool:
+    """Whether each row of (B, K) numbers is from 0 to 1 and sums to 1, as behind a softmax.
+
+    >>> shares(torch.tensor([[1.0, -2.0], [3.0, 0.5]]).softmax(1)), shares(torch.tensor([[1.0, -2.0], [3.0, 0.5]]))
+    (True, False)
+    """
+    some = raw.detach().float()
+    return some.ndim == 2 and some.shape[1] > 1 and bool(((some >= 0) & (some <= 1)).all() and (some.sum(1) - 1).abs().max() < 1e-4)
 
 
 class Standardised(nn.Module):

@@ -79,7 +79,9 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         with loop.seeded(run.seed_for("fit: weights")):
             net = self._around(made, train)
         examples = {name: (valid if len(valid) else train).arrays[name] for name in net.reads}
-        net.check(examples)
+        odd = net.check(examples)
+        for told in odd:
+            run.emit("warning", "fit", told)
         modules.exportable(net, examples)
         batch = self.batch or default_batch(len(train))
         recipe = loop.Recipe(
@@ -99,7 +101,7 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             outputs=train.outputs,
             learned=Proved(learned=graphs.Net(net, train.outputs, examples, layout=train.schema.layout), name=self.module),
             curves=trained.curves,
-            notes=(*trained.notes, *([f"the net does not read {', '.join(ignored)}"] if ignored else [])),
+            notes=(*odd, *trained.notes, *([f"the net does not read {', '.join(ignored)}"] if ignored else [])),
         )
 
     def _around(self, made: Any, train: Encoded) -> Any:

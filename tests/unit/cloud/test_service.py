@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fermion.bundle.runtime import Runtime
+from fermion.cloud.page import docs_page
 from fermion.cloud.reply import Reply
 from fermion.cloud.service import Service
 
@@ -235,6 +236,14 @@ def test_openapi_has_what_it_refers_to(two_targets: Runtime, make: Make) -> None
         "probabilities",
         "id",
     }
+
+
+def test_a_long_example_on_the_command_line_is_a_file_that_the_page_saves() -> None:
+    document = {"name": "n", "bundle": "b", "inputs": [], "outputs": []}
+    short, long = (docs_page(document, {"clip": "A" * size}).decode() for size in (10, 5000))
+    assert "-d @request.json" in long
+    assert 'id="save" download="request.json"' in long
+    assert "request.json" not in short
 
 
 def test_the_page_needs_nothing_from_elsewhere(runtime: Runtime, make: Make) -> None:

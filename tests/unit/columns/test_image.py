@@ -91,6 +91,19 @@ def test_another_size_is_told() -> None:
     assert str(raised.value) == "row 1: value must be an image of 8x8x1, got 8x9x1 pixels."
 
 
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((-1, 2, 1), "an image whose shape is [height, width, channels], whole numbers from 1, got shape [-1, 2, 1] and 4 bytes."),
+        ((2, 3, 1), "an image of height x width x channels = 6 bytes, as its shape says, got shape [2, 3, 1] and 4 bytes."),
+    ],
+)
+def test_pixels_that_do_not_fit_their_shape(shape: tuple[int, int, int], told: str) -> None:
+    with pytest.raises(ValueRejected) as raised:
+        Image(height=2, width=2, channels=1).encode([Pixels(shape=shape, uint8=bytes(4))])
+    assert str(raised.value) == f"row 0: value must be {told}"
+
+
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     """A picture of a billion pixels in a few bytes."""
     header = saved(np.zeros((1, 1), np.uint8), "bmp")

@@ -139,7 +139,7 @@ def test_the_type_of_a_target_is_not_for_inputs() -> None:
 
 
 def test_the_column_of_the_event_must_be_there() -> None:
-    with pytest.raises(DataError, match=r"a column that a target reads must be in the data, got 'dead'. Did you mean `died`\?"):
+    with pytest.raises(DataError, match=r"data.columns.days.event must be a column of the data \(.+\), got 'dead'. Did you mean `died`\?"):
         fit("days", {"days": {"type": "survival", "event": "dead"}})
 
 

@@ -12,6 +12,7 @@ from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.core.errors import FermionError, SpecError
 from fermion.core.run import Run
+from fermion.research.model import Fitted
 from fermion.research.torch_model import Torch
 from fermion.testing.models import ModelContract
 
@@ -29,7 +30,7 @@ class Pictured(ModelContract):
         return {"picture": list(grey_N.astype(np.uint8)), "noise": signal_N.tolist()}
 
 
-def fit(tmp_path: Path, text: str, contract: ModelContract = TABLE, **settings: object) -> object:
+def fit(tmp_path: Path, text: str, contract: ModelContract = TABLE, **settings: object) -> Fitted:
     (tmp_path / "my_net.py").write_text(HEAD + text)
     train, valid, _ = contract.table()
     return Torch(module="my_net:Net", steps=2, settings=settings).fit(train, valid, Run(home=tmp_path))
@@ -101,6 +102,13 @@ def test_arrays_come_prepared(tmp_path: Path) -> None:
     fitted = fit(tmp_path, text, Pictured())
     assert fitted.notes[-1] == "the net does not read numbers"
     assert fitted.export().steps[0].inputs == {"picture.pixels": "picture.pixels"}
+
+
+@pytest.mark.parametrize(("end", "odd"), [(".softmax(1)", True), ("", False), (".sigmoid()", False)])
+def test_probabilities_where_logits_are_meant_are_noticed(tmp_path: Path, end: str, odd: bool) -> None:
+    fitted = fit(tmp_path, INIT + f"    def forward(self, x):\n        return self.layer(x){end}\n")
+    told = "`my_net:Net` answers probabilities for `kind` (from 0 to 1, together 1), which are taken for logits: leave the softmax"
+    assert any(note.startswith(told) for note in fitted.notes) is odd
 
 
 def test_through_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
