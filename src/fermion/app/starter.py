@@ -106,7 +106,7 @@ def _model(schema: Schema) -> str:
 
     if {field.kinds[-1] for field in schema.fields} == {"text"}:
         return "{type: tfidf}  # words and their n-grams; {type: net} reads texts with an encoder"
-    usual = default_model(schema)
+    usual: Any = default_model(schema)  # trees, a net or a picture net: each has a learning rate
     return f"{{type: {usual.__struct_config__.tag}, lr: {usual.lr:g}}}"
 
 

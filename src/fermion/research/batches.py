@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fermion.columns.output import Probability
 from fermion.columns.schema import Schema
+from fermion.research.exhaustion import exhausted
 from fermion.research.model import Encoded
 
 Tensors = dict[str, Tensor]
@@ -135,16 +136,26 @@ def predict_raw(net: nn.Module, arrays: Tensors, batch: int = 512, lengths: Leng
     """Raw outputs of all rows in float32, batch by batch, in evaluation mode.
 
     With `lengths`, rows of similar length are answered together, without the padding that only longer ones need. Outputs with an
-    entry per step are filled up to the longest with 0.
+    entry per step are filled up to the longest with 0. Where the memory is too small for a batch, it goes on with half of it.
     """
     net.eval()
     count = len(next(iter(arrays.values())))
     together = None if lengths is None else lengths.together
-    if together is None or not count:
-        parts = [net({name: array[at : at + batch] for name, array in arrays.items()}) for at in range(0, max(count, 1), batch)]
+    order = None if together is None or not count else torch.from_numpy(np.argsort(together, kind="stable"))
+    parts: list[Tensors] = []
+    at = 0
+    while at < max(count, 1):
+        till = at + batch
+        try:
+            some = {name: array[at:till] for name, array in arrays.items()} if order is None else gathered(arrays, order[at:till], lengths)
+            parts.append(net(some))
+            at = till
+        except (RuntimeError, MemoryError) as failed:
+            if batch == 1 or not exhausted(failed):
+                raise
+            batch = -(-min(batch, count) // 2)
+    if order is None:
         return {name: torch.cat([part[name].float() for part in parts]) for name in parts[0]}
-    order = torch.from_numpy(np.argsort(together, kind="stable"))
-    parts = [net(gathered(arrays, some, lengths)) for some in order.split(batch)]
     back = torch.empty_like(order)
     back[order] = torch.arange(count)
     made: Tensors = {}

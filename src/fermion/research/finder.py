@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 import torch
 from msgspec import Struct
@@ -41,23 +41,22 @@ def find_share(
     Returns:
         None where the loss never falls: there is nothing to go by.
     """
-    before = copy.deepcopy(net.state_dict()), [copy.deepcopy(one.state_dict()) for one in optimizers]
     shares = [LOWEST * (HIGHEST / LOWEST) ** (at / (steps - 1)) for at in range(steps)]
     smoothed: list[float] = []
     running, least = 0.0, math.inf
-    for at, share in enumerate(shares):
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * share
-        loss = float(step())
-        if not math.isfinite(loss):
-            break
-        running = SMOOTH * running + (1 - SMOOTH) * loss
-        smoothed.append(running / (1 - SMOOTH ** (at + 1)))
-        least = min(least, smoothed[-1])
-        if at > 10 and smoothed[-1] > BLOWN * least:
-            break
-    _restore(net, optimizers, *before)
+    with unchanged(net, optimizers):
+        for at, share in enumerate(shares):
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak"] * share
+            loss = float(step())
+            if not math.isfinite(loss):
+                break
+            running = SMOOTH * running + (1 - SMOOTH) * loss
+            smoothed.append(running / (1 - SMOOTH ** (at + 1)))
+            least = min(least, smoothed[-1])
+            if at > 10 and smoothed[-1] > BLOWN * least:
+                break
     if len(smoothed) < 10:
         return None
     lowest = smoothed.index(min(smoothed))
@@ -69,7 +68,11 @@ def find_share(
     return Range(share=share, curve=Curve(name="range test", x=shares[: len(smoothed)], y=smoothed, unit="learning rate / model.lr"))
 
 
-def _restore(net: nn.Module, optimizers: Sequence[torch.optim.Optimizer], weights: dict[str, Any], states: list[dict[str, Any]]) -> None:
+@contextmanager
+def unchanged(net: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> Generator[None]:
+    """What is tried within leaves the net and its optimisers as they were."""
+    weights, states = copy.deepcopy(net.state_dict()), [copy.deepcopy(one.state_dict()) for one in optimizers]
+    yield
     net.load_state_dict(weights)
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict(state)

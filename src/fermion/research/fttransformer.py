@@ -13,7 +13,7 @@ from fermion.core.run import Run
 from fermion.research.augment import check_parts, read_parts
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tablefit import Built, batch_of, fit_table, steps_of
-from fermion.research.training import Training
+from fermion.research.training import Rate, Rows, Training, number
 
 
 class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="ft"):
@@ -27,8 +27,8 @@ class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         heads: attention heads; they divide the width.
         dropout: share of the attention and of the inner features that training hides.
         epochs: passes over the training part, unless the time ends first; then the learning rate comes down within it.
-        batch: rows per step; 0 takes an eighth of the rows, from 32 to 256.
-        lr: peak learning rate of AdamW.
+        batch: rows per step; 0 takes an eighth of the rows, from 32 to 256; `auto` measures.
+        lr: peak learning rate of AdamW, or `auto`: found by a range test.
         decay: its weight decay.
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
@@ -47,8 +47,8 @@ class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     heads: Annotated[int, Meta(ge=1)] = 4
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     epochs: Annotated[float, Meta(gt=0)] = 25.0
-    batch: Annotated[int, Meta(ge=0)] = 0
-    lr: Annotated[float, Meta(gt=0)] = 0.001
+    batch: Rows = 0
+    lr: Rate = 0.001
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 0
@@ -72,12 +72,21 @@ class FtTransformer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         from fermion.research.optim import Steps
 
         net = FtNet(inputs, ready.outputs, features=self.width, layers=self.layers, heads=self.heads, dropout=self.dropout)
-        batch = self.batch or batch_of(len(ready))
+        batch = int(number(self.batch, batch_of(len(ready))))
         recipe = Recipe(
             steps=steps_of(len(ready), batch * self.training.accumulate, self.epochs),
             batch=batch,
+            find_lr=self.lr == "auto",
+            find_batch=self.batch == "auto",
             optim=Steps(
-                lr=self.lr, matrix_lr=0.0, schedule="one-cycle", warmup=0.1, floor=0.0, betas=(0.9, 0.99), decay=self.decay, clip=1.0
+                lr=number(self.lr, 0.001),
+                matrix_lr=0.0,
+                schedule="one-cycle",
+                warmup=0.1,
+                floor=0.0,
+                betas=(0.9, 0.99),
+                decay=self.decay,
+                clip=1.0,
             ),
             balance=self.balance,
             evaluations=30,

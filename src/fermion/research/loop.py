@@ -37,6 +37,7 @@ from fermion.research.precision import PROBED
 from fermion.research.recipe import Recipe, Trained
 from fermion.research.resume import Checkpoints, fingerprint
 from fermion.research.schedules import Plateau
+from fermion.research.sizing import settled
 from fermion.research.stepping import Stepper
 from fermion.research.targets import labelled
 from fermion.research.validation import Check, Points, curve
@@ -103,7 +104,17 @@ def train(
     with seeded(run.seed_for(f"{stage}: net"), run.device):
         key = "" if run.checkpoints is None else fingerprint(net, {"rows": rows, "valid": valid}, _told(recipe, run, stage, augment))
         with seeded(0, run.device):  # it measures, and what that draws is nobody's
-            stepper = Stepper(net, rows, recipe, device, optimizers, augment, own)
+
+            def stepping(told: Recipe) -> Stepper:
+                return Stepper(net, rows, told, device, optimizers, augment, own)
+
+            if recipe.find_batch:
+                kept = None if run.checkpoints is None else run.checkpoints / f"{key}.batch"
+                recipe, note = settled(recipe, stepping, optimizers, rows, kept)
+                progress.notes.append(note)
+                if augment is not None:
+                    augment.batches = 0
+            stepper = stepping(recipe)
         check = Check(
             net,
             valid,
@@ -135,7 +146,7 @@ def train(
 
         if checkpoints.read(parts):
             run.emit("note", stage, f"Training goes on from step {progress.done:,}, where a run was interrupted.")
-        elif training.find_lr:
+        elif training.find_lr or recipe.find_lr:
             tried = stepper.batches(rows, run.seed_for(f"{stage}: range test"))
             found = find_share(net, optimizers, lambda: stepper.take(tried.next(), PROBED), steps=min(MOST, max(40, recipe.steps)))
             share = 1.0 if found is None else found.share

@@ -1,9 +1,10 @@
-"""How many rows fit into the memory at once, measured before a training, and how to tell that they did not."""
+"""How many rows fit into the memory at once, measured before a training."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from fermion.research.batches import Lengths, Tensors, gathered
+from fermion.research.exhaustion import exhausted
 
 FEW = 4  # rows of the smaller of the two measurements
 SHARE = 0.7  # of the free memory that a step may take
 TIMES = 3.0  # of what the forward pass keeps: the gradients of that, and what is needed for moments only
 CGROUP = Path("/sys/fs/cgroup")
-
-
-def exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whatever device.
-
-    >>> exhausted(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")), exhausted(ValueError("no"))
-    (True, False)
-    """
-    told = str(error).lower()
-    words = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "failed to allocate")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in told for word in words)
-    )
 
 
 def rows_at_once(net: nn.Module, arrays: Tensors, batch: int, device: torch.device, lengths: Lengths | None = None) -> int:
@@ -76,6 +65,10 @@ def free_bytes(device: torch.device) -> float:
     with contextlib.suppress(OSError, ValueError):  # of a container
         most, used = (float((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
         free = min(free, most - used)
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    with contextlib.suppress(OSError, ValueError):  # of this process alone, as `ulimit -v` sets it
+        if limit != resource.RLIM_INFINITY:
+            free = min(free, limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
     return free
 
 

@@ -22,7 +22,7 @@ from fermion.research.encoders.pretrained import beside, frozen
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tabular import default_batch
 from fermion.research.targets import EVERY, TAGGED, check_steps, learnable, least_batch
-from fermion.research.training import Training
+from fermion.research.training import Rate, Rows, Training, number
 
 if TYPE_CHECKING:
     from fermion.research.blocks.encoding import Encoding
@@ -44,8 +44,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         blocks: residual blocks of two layers behind the combiner; none where there is one column only, unless told otherwise.
         dropout: share of the features that training hides in each block.
         steps: batches to train on; 0 chooses by the number of rows: 30 passes, at least 300 and at most 5,000 steps.
-        batch: rows per step; 0 chooses by the number of rows, from 32 to 256.
-        lr: peak learning rate of AdamW.
+        batch: rows per step; 0 chooses by the number of rows, from 32 to 256; `auto` measures.
+        lr: peak learning rate of AdamW, or `auto`: found by a range test.
         decay: its weight decay.
         smoothing: share of the truth that is spread over all classes in training.
         balance: weighs rows so that every class counts equally.
@@ -67,8 +67,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     blocks: Annotated[int, Meta(ge=0)] | None = None
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     steps: Annotated[int, Meta(ge=0)] = 0
-    batch: Annotated[int, Meta(ge=0)] = 0
-    lr: Annotated[float, Meta(gt=0)] = 0.002
+    batch: Rows = 0
+    lr: Rate = 0.002
     decay: Annotated[float, Meta(ge=0)] = 0.01
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     balance: bool = False
@@ -130,12 +130,15 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         grown = resample(self.augment, train, run)
         resampled = resampling_notes(self.augment, train, grown)
         train, valid = ahead(list(encodings.values()), grown, valid, run)
-        batch = self.batch or max(min(256, default_batch(len(train))), least_batch(train.outputs))
+        batch = int(number(self.batch, max(min(256, default_batch(len(train))), least_batch(train.outputs))))
         recipe = loop.Recipe(
             steps=self.steps or min(LONGEST, max(SHORTEST, PASSES * len(train) // (batch * self.training.accumulate))),
             batch=batch,
+            find_lr=self.lr == "auto",
+            find_batch=self.batch == "auto",
+            by_rows=not self.steps,
             optim=optim.Steps(
-                lr=self.lr,
+                lr=number(self.lr, 0.002),
                 matrix_lr=0.0,
                 schedule="one-cycle",
                 warmup=0.1,

@@ -13,7 +13,7 @@ from fermion.core.run import Run
 from fermion.research.augment import check_parts, read_parts
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tablefit import Built, batch_of, fit_table, steps_of
-from fermion.research.training import Training
+from fermion.research.training import Rows, Training, number
 
 
 class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="realmlp"):
@@ -26,8 +26,8 @@ class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         layers: hidden layers.
         dropout: share of the features that training hides behind each layer.
         epochs: passes over the training part, unless the time ends first; then the learning rate comes down within it.
-        batch: rows per step; 0 takes an eighth of the rows, from 32 to 256.
-        lr: peak learning rate of AdamW; 0 takes 0.04, and 0.2 where all targets are numbers.
+        batch: rows per step; 0 takes an eighth of the rows, from 32 to 256; `auto` measures.
+        lr: peak learning rate of AdamW, or `auto`: found by a range test; 0 takes 0.04, and 0.2 where all targets are numbers.
         decay: its weight decay.
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
@@ -45,8 +45,8 @@ class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     layers: Annotated[int, Meta(ge=0)] = 3
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.15
     epochs: Annotated[float, Meta(gt=0)] = 50.0
-    batch: Annotated[int, Meta(ge=0)] = 0
-    lr: Annotated[float, Meta(ge=0)] = 0.0
+    batch: Rows = 0
+    lr: Annotated[float, Meta(ge=0)] | Literal["auto"] = 0.0
     decay: Annotated[float, Meta(ge=0)] = 0.02
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 0
@@ -68,13 +68,15 @@ class RealMlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         from fermion.research.realmlpnet import RealMlpNet
 
         net = RealMlpNet(inputs, ready.outputs, width=self.width, layers=self.layers, dropout=self.dropout)
-        batch = self.batch or batch_of(len(ready))
+        batch = int(number(self.batch, batch_of(len(ready))))
         values = all(isinstance(output, Value) for output in ready.outputs)
         recipe = Recipe(
             steps=steps_of(len(ready), batch * self.training.accumulate, self.epochs),
             batch=batch,
+            find_lr=self.lr == "auto",
+            find_batch=self.batch == "auto",
             optim=Steps(
-                lr=self.lr or (0.2 if values else 0.04),
+                lr=number(self.lr, 0.2 if values else 0.04),
                 matrix_lr=0.0,  # Muon was no better here
                 schedule="cosine-log",
                 floor=0.0,

@@ -15,7 +15,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
     `steps` are steps of the optimisers, not passes over the data: three passes over 1,000 rows teach nothing. A step follows
     `rows_per_step` rows. `patience` is how many evaluations may pass without a better validation loss (0: train to the end; a decaying
-    schedule is at its best there).
+    schedule is at its best there). `find_lr` runs the range test first, as `training.find_lr` does; `find_batch` takes another batch
+    than `batch`, one that is measured, and with `by_rows` as many steps as learn from as many rows.
     """
 
     steps: int
@@ -26,6 +27,9 @@ class Recipe(Struct, frozen=True, kw_only=True):
     evaluations: int = 20
     patience: int = 0
     precision: Wanted = "auto"
+    find_lr: bool = False
+    find_batch: bool = False
+    by_rows: bool = True
     training: Training = field(default_factory=Training)
 
     @property

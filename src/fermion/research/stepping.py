@@ -14,6 +14,7 @@ from fermion.core.errors import FermionError, Told
 from fermion.research import memory
 from fermion.research.augment import Augmenting, Labels
 from fermion.research.batches import Batches, Lengths, Tensors, balanced_chances, gathered, row_weights, tensors
+from fermion.research.exhaustion import exhausted
 from fermion.research.losses import total_loss
 from fermion.research.model import Encoded
 from fermion.research.own_loss import OwnLoss
@@ -80,7 +81,7 @@ class Stepper:
                 with self.precision.step(step):
                     return self._take(rows_B, step)
             except (RuntimeError, MemoryError) as failed:
-                if not memory.exhausted(failed):
+                if not exhausted(failed):
                     raise
                 self._halve(rows_B, failed)
             if self.augment is not None and drawn is not None:

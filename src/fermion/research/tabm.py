@@ -12,7 +12,7 @@ from fermion.core.run import Run
 from fermion.research.augment import check_parts, read_parts
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tablefit import Built, batch_of, fit_table, steps_of
-from fermion.research.training import Training
+from fermion.research.training import Rate, Rows, Training, number
 
 
 class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="tabm"):
@@ -26,8 +26,8 @@ class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         layers: hidden layers.
         dropout: share of the features that training hides between layers.
         epochs: passes over the training part, unless the time ends first; then the learning rate comes down within it.
-        batch: rows per step; 0 takes an eighth of the rows, from 32 to 256.
-        lr: peak learning rate of AdamW, for all that is no shared matrix.
+        batch: rows per step; 0 takes an eighth of the rows, from 32 to 256; `auto` measures.
+        lr: peak learning rate of AdamW, for all that is no shared matrix, or `auto`: found by a range test.
         matrix_lr: that of Muon, for the shared matrices; 0 leaves them to AdamW too.
         decay: AdamW's weight decay.
         balance: weighs rows so that every class counts equally.
@@ -47,8 +47,8 @@ class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     layers: Annotated[int, Meta(ge=1)] = 3
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     epochs: Annotated[float, Meta(gt=0)] = 50.0
-    batch: Annotated[int, Meta(ge=0)] = 0
-    lr: Annotated[float, Meta(gt=0)] = 0.006
+    batch: Rows = 0
+    lr: Rate = 0.006
     matrix_lr: Annotated[float, Meta(ge=0)] = 0.02
     decay: Annotated[float, Meta(ge=0)] = 0.0
     balance: bool = False
@@ -78,12 +78,14 @@ class TabM(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
 
         arrays, _ = tensors(ready, torch.device("cpu"))
         net = TabMNet(inputs, arrays, ready.outputs, members=self.members, width=self.width, layers=self.layers, dropout=self.dropout)
-        batch = self.batch or batch_of(len(ready))
+        batch = int(number(self.batch, batch_of(len(ready))))
         recipe = Recipe(
             steps=steps_of(len(ready), batch * self.training.accumulate, self.epochs),
             batch=batch,
+            find_lr=self.lr == "auto",
+            find_batch=self.batch == "auto",
             optim=Steps(
-                lr=self.lr,
+                lr=number(self.lr, 0.006),
                 matrix_lr=self.matrix_lr,
                 schedule="one-cycle",
                 warmup=0.2,

@@ -17,7 +17,7 @@ from fermion.research.augment import augmenting, check_parts, check_roles, read_
 from fermion.research.boosting import vectors_of
 from fermion.research.model import Encoded, Fitted
 from fermion.research.targets import EVERY, learnable, least_batch
-from fermion.research.training import Training
+from fermion.research.training import Rate, Rows, Training, number
 
 SHORTEST, LONGEST, PASSES = 500, 5_000, 30
 
@@ -32,8 +32,8 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         blocks: residual blocks of two layers.
         dropout: share of the features that training hides in each block.
         steps: batches to train on; 0 chooses by the number of rows: 30 passes, at least 500 and at most 5,000 steps.
-        batch: rows per step; 0 chooses by the number of rows, from 32 to 1,024.
-        lr: peak learning rate of AdamW.
+        batch: rows per step; 0 chooses by the number of rows, from 32 to 1,024; `auto` measures.
+        lr: peak learning rate of AdamW, or `auto`: found by a range test.
         decay: its weight decay.
         balance: weighs rows so that every class counts equally.
         weigh: what the loss of each of several targets counts: the same (`equal`), or as much as is `learned`.
@@ -49,8 +49,8 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     blocks: Annotated[int, Meta(ge=0)] = 2
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     steps: Annotated[int, Meta(ge=0)] = 0
-    batch: Annotated[int, Meta(ge=0)] = 0
-    lr: Annotated[float, Meta(gt=0)] = 0.001
+    batch: Rows = 0
+    lr: Rate = 0.001
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
     weigh: Literal["equal", "learned"] = "equal"
@@ -97,12 +97,15 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 vectors=tablenet.Vectors({name: train.arrays[name] for name in vectors}) if vectors else None,
             )
         grown = resample(self.augment, train, run)
-        batch = self.batch or max(default_batch(len(grown)), least_batch(train.outputs))
+        batch = int(number(self.batch, max(default_batch(len(grown)), least_batch(train.outputs))))
         recipe = loop.Recipe(
             steps=self.steps or int(np.clip(PASSES * len(grown) / (batch * self.training.accumulate), SHORTEST, LONGEST)),
             batch=batch,
+            find_lr=self.lr == "auto",
+            find_batch=self.batch == "auto",
+            by_rows=not self.steps,
             optim=optim.Steps(
-                lr=self.lr,
+                lr=number(self.lr, 0.001),
                 matrix_lr=0.0,  # Muon was as good and took five times as long at this size
                 schedule="one-cycle",
                 warmup=0.1,

@@ -19,7 +19,7 @@ from fermion.research.model import Encoded, Export, Fitted, Learned
 from fermion.research.offered import inputs_of
 from fermion.research.tabular import LONGEST, PASSES, SHORTEST, default_batch
 from fermion.research.targets import learnable
-from fermion.research.training import Training
+from fermion.research.training import Rate, Rows, Training, number
 
 
 class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="torch"):
@@ -40,8 +40,8 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         module: `my_module:Net`, a class, a function that gives a module, or a module.
         settings: what the class or function is called with.
         steps: batches to train on; 0 chooses by the number of rows: 30 passes, at least 500 and at most 5,000 steps.
-        batch: rows per step; 0 chooses by the number of rows, from 32 to 1,024.
-        lr: peak learning rate of AdamW.
+        batch: rows per step; 0 chooses by the number of rows, from 32 to 1,024; `auto` measures.
+        lr: peak learning rate of AdamW, or `auto`: found by a range test.
         decay: its weight decay.
         balance: weighs rows so that every class counts equally.
         patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
@@ -54,8 +54,8 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     module: Annotated[str, Meta(description="module:name of an nn.Module's class, of a function that gives one, or of a module.")]
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     steps: Annotated[int, Meta(ge=0)] = 0
-    batch: Annotated[int, Meta(ge=0)] = 0
-    lr: Annotated[float, Meta(gt=0)] = 0.001
+    batch: Rows = 0
+    lr: Rate = 0.001
     decay: Annotated[float, Meta(ge=0)] = 0.01
     balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 6
@@ -83,11 +83,16 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         for told in odd:
             run.emit("warning", "fit", told)
         modules.exportable(net, examples)
-        batch = self.batch or default_batch(len(train))
+        batch = int(number(self.batch, default_batch(len(train))))
         recipe = loop.Recipe(
             steps=self.steps or int(np.clip(PASSES * len(train) / (batch * self.training.accumulate), SHORTEST, LONGEST)),
             batch=batch,
-            optim=optim.Steps(lr=self.lr, matrix_lr=0.0, schedule="one-cycle", warmup=0.1, floor=0.01, decay=self.decay, clip=1.0),
+            find_lr=self.lr == "auto",
+            find_batch=self.batch == "auto",
+            by_rows=not self.steps,
+            optim=optim.Steps(
+                lr=number(self.lr, 0.001), matrix_lr=0.0, schedule="one-cycle", warmup=0.1, floor=0.01, decay=self.decay, clip=1.0
+            ),
             balance=self.balance,
             evaluations=30,
             patience=self.patience,

@@ -10,7 +10,18 @@ from fermion.core.declared import Duration, seconds
 from fermion.core.errors import SpecError, Told
 
 Optimizer = Literal["adamw", "muon", "lion", "sgd", "schedule-free"]
+Rate = Annotated[float, Meta(gt=0)] | Literal["auto"]  # of learning; `auto` is found by the range test
+Rows = Annotated[int, Meta(ge=0)] | Literal["auto"]  # per step; `auto` is what was measured to be fastest per row
 Schedule = Literal["linear", "one-cycle", "cosine", "cosine-log", "plateau", "constant"]
+
+
+def number(said: float | str, otherwise: float) -> float:
+    """What was said, or `otherwise` where that is `auto` or 0.
+
+    >>> number(0.5, 0.1), number("auto", 0.1), number(0, 0.1)
+    (0.5, 0.1, 0.1)
+    """
+    return otherwise if isinstance(said, str) or not said else said
 
 
 class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,7 +32,8 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         schedule: the learning rate over the training. Plateau halves it where the validation loss stops falling.
         warmup: share of the training in which the learning rate rises to its peak.
         floor: the learning rate at both ends, as a share of the peak.
-        find_lr: finds the peak of the learning rate with a range test (Smith 2017) before the training; `model.lr` is where it looks.
+        find_lr: finds the peak of the learning rate with a range test (Smith 2017) before the training, around `model.lr`;
+            `model.lr: auto` does the same.
         clip: the longest gradient that a step follows; 0 follows all.
         accumulate: batches whose gradients make one step, for steps of more rows than `model.batch`.
         ema: keeps a running mean of the weights with this decay (0.999, say) and judges and keeps that; 0 does not.

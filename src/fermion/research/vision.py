@@ -18,7 +18,7 @@ from fermion.research.encoders.convolutional import channel_statistics, net_size
 from fermion.research.model import Encoded, Fitted
 from fermion.research.picture_augment import Distort
 from fermion.research.targets import EVERY, learnable
-from fermion.research.training import Training
+from fermion.research.training import Rate, Training, number
 
 
 class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="cnn"):
@@ -27,8 +27,8 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     Args:
         widths: channels of the stages; the net sees half the size in the first two, then halves it once per stage.
         steps: batches to train on; 0 chooses by the number of rows.
-        batch: rows per step, at most a fifth of the training part.
-        lr: peak learning rate of AdamW (biases, normalisations, heads).
+        batch: rows per step, at most a fifth of the training part; `auto` measures which size is fastest per row.
+        lr: peak learning rate of AdamW (biases, normalisations, heads), or `auto`: found by a range test.
         matrix_lr: peak learning rate of Muon (convolutions).
         decay: weight decay of whatever moves the rest, or all.
         augment: what training pictures go through, in this order; a number is short for distort of that strength, 0 and [] are none.
@@ -48,8 +48,8 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
 
     widths: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=2)] = (32, 64, 96)
     steps: Annotated[int, Meta(ge=0)] = 0
-    batch: Annotated[int, Meta(ge=2)] = 512
-    lr: Annotated[float, Meta(gt=0)] = 0.0225
+    batch: Annotated[int, Meta(ge=2)] | Literal["auto"] = 512
+    lr: Rate = 0.0225
     matrix_lr: Annotated[float, Meta(ge=0)] = 0.15
     decay: Annotated[float, Meta(ge=0)] = 0.0
     augment: Annotated[float, Meta(ge=0)] | tuple[Annotated[Any, part("augments")], ...] = 1.0
@@ -107,11 +107,14 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             )
             net.body.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] torch's stubs lack the overload
         grown = resample(self.augments, train, run)
-        batch = min(self.batch, max(32, len(grown) // 5))  # of few rows, steps are worth more than their precision
+        batch = min(int(number(self.batch, 512)), max(32, len(grown) // 5))  # of few rows, steps are worth more than their precision
         recipe = loop.Recipe(
             steps=self.steps or default_steps(len(grown), batch * self.training.accumulate),
             batch=batch,
-            optim=optim.Steps(lr=self.lr, matrix_lr=self.matrix_lr, decay=self.decay),
+            find_lr=self.lr == "auto",
+            find_batch=self.batch == "auto",
+            by_rows=not self.steps,
+            optim=optim.Steps(lr=number(self.lr, 0.0225), matrix_lr=self.matrix_lr, decay=self.decay),
             smoothing=self.smoothing,
             balance=self.balance,
             patience=self.patience,
