@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from fermion.core.errors import SpecError, UsageError, did_you_mean
+from fermion.core.errors import SpecError, Told, UsageError, did_you_mean
 
 # The package's own parts; those of plugins are the entry points of fermion.columns, fermion.models, fermion.augments and fermion.engines.
 # A service finds its columns here and need not read what is installed.
@@ -178,6 +181,32 @@ def find(group: str, name: str, *, where: str = "") -> Any:
             remedy=f"Repair or remove {part.package}.",
             where=where,
         ) from broken
+
+
+def read(group: str, given: Any, *, where: str = "") -> Any:
+    """A part from what a file or a call says: a name, a mapping with its `type`, or the part itself.
+
+    >>> read("columns", {"type": "number", "offset": 2.0}).offset, type(read("columns", "flag")).__name__
+    (2.0, 'Flag')
+
+    Raises:
+        SpecError: there is no such part, or a setting is wrong.
+    """
+    if isinstance(given, str):
+        given = {"type": given}
+    if not isinstance(given, Mapping):
+        return given
+    settings = {str(name): value for name, value in given.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    name = str(settings.get("type", ""))
+    found = find(group, name, where=where)
+    try:
+        return msgspec.convert(settings, found)
+    except msgspec.ValidationError as bad:
+        strange = re.search(r"unknown field `(.+?)`", str(bad))
+        remedy = did_you_mean(strange[1], found.__struct_fields__) if strange else ""
+        rule = "one of its fields with a fitting value"
+        subject = f"a setting of the {_KINDS.get(group, group)} `{name}`"
+        raise SpecError(subject, rule=rule, given=Told(str(bad)), remedy=remedy, where=where) from None
 
 
 def package(group: str, name: str) -> tuple[str, str]:

@@ -13,13 +13,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
-import msgspec
 import numpy as np
 from msgspec import Struct, field
 
 from fermion.columns.output import Output, Probability
 from fermion.core import lazy, registry
-from fermion.core.errors import DataError, SpecError, Told, UsageError
+from fermion.core.errors import DataError, SpecError, Told
 from fermion.core.run import Run
 from fermion.research.model import Encoded
 from fermion.research.series import Series, series_of
@@ -285,21 +284,9 @@ def read_parts(given: Sequence[Any]) -> tuple[Augment, ...]:
     Mixup(alpha=0.4, chance=1.0)
 
     Raises:
-        SpecError: there is no such part.
-        UsageError: a setting is wrong.
+        SpecError: there is no such part, or a setting is wrong.
     """
-    parts: list[Augment] = []
-    for one in given:
-        if isinstance(one, Struct):
-            parts.append(cast("Augment", one))
-            continue
-        settings: dict[str, Any] = {"type": one} if isinstance(one, str) else dict(one)
-        try:
-            parts.append(msgspec.convert(settings, registry.find("augments", settings.get("type", ""))))
-        except msgspec.ValidationError as bad:
-            rule = "one of its fields with a fitting value"
-            raise UsageError(f"a setting of the augmentation `{settings['type']}`", rule=rule, given=Told(str(bad))) from None
-    return tuple(parts)
+    return tuple(registry.read("augments", one) for one in given)
 
 
 def check_parts(parts: Sequence[Augment], *, model: str, kinds: Sequence[Kind], roles: Collection[str], why: str = "") -> None:

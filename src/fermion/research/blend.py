@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output
+from fermion.core import registry
 from fermion.core.declared import part
 from fermion.core.errors import DataError, FermionError, SpecError, Stopped, Told
 from fermion.core.run import Run
 from fermion.research.folded import Folded
-from fermion.research.mixture import Mixture, answered, called, joined, mean_of, read_model
+from fermion.research.mixture import Mixture, answered, called, joined, mean_of
 from fermion.research.model import Curve, Encoded, Fitted, Model
 from fermion.research.rowloss import losses_of, mixed_loss
 from fermion.research.targets import EVERY, labelled, learnable
@@ -59,7 +60,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def __post_init__(self) -> None:
         if self.folds == 1:
             raise SpecError("folds", rule="0, or 2 and more", given=1, remedy="Leave it out, or write folds: 5.")
-        members = tuple(read_model(member, "members") for member in self.members)
+        members = tuple(registry.read("models", member, where="members") for member in self.members)
         if any(isinstance(member, Folded) or (isinstance(member, Blend) and member.folds) for member in members):
             remedy = "Write `folds` on the blend: then all members have the same folds, and the weights are chosen out of fold."
             raise SpecError("a member of a blend", rule="a model that is fitted once", given=Told("one of folds"), remedy=remedy)
@@ -173,7 +174,7 @@ def _default(train: Encoded) -> tuple[Any, ...]:
             remedy="Name the members: model: {type: blend, members: [{type: ...}, {type: ...}]}",
         )
     boosted = ("trees", WIDE, *(("catboost",) if importlib.util.find_spec("catboost") else ()))
-    return tuple(read_model(model, "members") for model in (*boosted, "realmlp", "tabm"))
+    return tuple(registry.read("models", model, where="members") for model in (*boosted, "realmlp", "tabm"))
 
 
 def _of(name: str, curve: Curve) -> Curve:

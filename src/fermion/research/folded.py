@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output, Probability
+from fermion.core import registry
 from fermion.core.declared import part
 from fermion.core.errors import DataError, FermionError, Stopped, Told
 from fermion.core.run import Run
-from fermion.research.mixture import Mixture, answered, called, joined, read_model
+from fermion.research.mixture import Mixture, answered, called, joined
 from fermion.research.model import Curve, Encoded, Fitted, Model
 from fermion.research.targets import EVERY, learnable
 
@@ -44,7 +45,7 @@ class Folded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     folds: Annotated[int, Meta(ge=2, le=50)] = 5
 
     def __post_init__(self) -> None:
-        force_setattr(self, "model", read_model(self.model, "model"))
+        force_setattr(self, "model", registry.read("models", self.model, where="model"))
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Fit one model per fold; each may use an equal share of the time that those before it left.

@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr, replace
 from fermion.bundle.steps import Onnx, Step
 from fermion.columns.column import Arrays, Slot
 from fermion.columns.schema import Field, Schema
-from fermion.core import lazy
+from fermion.core import lazy, registry
 from fermion.core.declared import part
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
 from fermion.core.run import Run
@@ -19,7 +19,7 @@ from fermion.research.encoder import columns_of
 from fermion.research.encoders.pretrained import Pretrained, beside
 from fermion.research.linear import Linear
 from fermion.research.model import Encoded, Export, Fitted, Learned, Model
-from fermion.research.net import UNDECLARED, read_part
+from fermion.research.net import UNDECLARED
 from fermion.research.preparation import Given
 from fermion.research.targets import learnable
 
@@ -47,8 +47,8 @@ class Frozen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     model: Annotated[Any, part("models")] = field(default_factory=Linear)
 
     def __post_init__(self) -> None:
-        force_setattr(self, "encoders", {name: read_part("encoders", one) for name, one in self.encoders.items()})
-        force_setattr(self, "model", read_part("models", self.model))
+        force_setattr(self, "encoders", {name: registry.read("encoders", one) for name, one in self.encoders.items()})
+        force_setattr(self, "model", registry.read("models", self.model))
         for name, one in self.encoders.items():
             if not isinstance(one, Pretrained) or one.tune != "frozen":
                 rule, remedy = "`pretrained` with `tune: frozen`", "Use `model: {type: net}` for encoders that learn."

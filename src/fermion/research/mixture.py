@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 from fermion.bundle.steps import Blend, Onnx, Step
 from fermion.columns.column import Arrays
 from fermion.columns.output import Output
-from fermion.core import registry
-from fermion.core.errors import FermionError, SpecError, Told
+from fermion.core.errors import FermionError
 from fermion.research.model import Encoded, Export, Learned
 
 
@@ -71,25 +69,6 @@ def mean_of(made: Sequence[Arrays], weights: dict[str, tuple[float, ...]]) -> Ar
         Blend(inputs=tuple(counting), weights=tuple(counting.values()), output="mean").run(scratch, _no_graph)
         mixed[array] = scratch["mean"].astype(np.float32, copy=False)
     return mixed
-
-
-def read_model(given: object, where: str) -> Any:
-    """A model from what a file or a call says: an instance, a name, or a mapping with a `type`.
-
-    >>> read_model({"type": "linear", "l2": 2.0}, "model").l2
-    2.0
-
-    Raises:
-        SpecError: there is no such model, or a setting is wrong.
-    """
-    if isinstance(given, Struct):
-        return given
-    settings: dict[str, Any] = {"type": given} if isinstance(given, str) else msgspec.convert(given, dict[str, Any])
-    try:
-        return msgspec.convert(settings, registry.find("models", str(settings.get("type", "")), where=where))
-    except msgspec.ValidationError as bad:
-        rule = "one of its fields with a fitting value"
-        raise SpecError(f"a setting of the model `{settings['type']}`", rule=rule, given=Told(str(bad)), where=where) from None
 
 
 def called(models: Sequence[Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from fermion.columns.schema import Layout, Named
 from fermion.core import lazy, registry
 from fermion.core.declared import part
-from fermion.core.errors import DataError, SpecError, Told, UsageError, did_you_mean
+from fermion.core.errors import DataError, SpecError, Told, did_you_mean
 from fermion.core.run import Run
 from fermion.research.augment import augmenting, check_parts, check_roles, read_parts, resample, resampling_notes
 from fermion.research.encoder import Combiner, Encoder, columns_of, usual, width_for
@@ -81,9 +81,9 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     def __post_init__(self) -> None:
         force_setattr(self, "augment", read_parts(self.augment))
         check_parts(self.augment, model="net", kinds=("resampling", "row", "mixing"), roles=AUGMENTED)
-        force_setattr(self, "encoders", {name: read_part("encoders", one) for name, one in self.encoders.items()})
-        force_setattr(self, "facts", read_part("encoders", self.facts))
-        force_setattr(self, "combine", read_part("combiners", self.combine))
+        force_setattr(self, "encoders", {name: registry.read("encoders", one) for name, one in self.encoders.items()})
+        force_setattr(self, "facts", registry.read("encoders", self.facts))
+        force_setattr(self, "combine", registry.read("combiners", self.combine))
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Learn from `train`, keep the weights with the least loss on `valid`.
@@ -208,26 +208,6 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
                 remedy="Register an encoder for its role in the entry point group fermion.encoders.",
             )
         return found, tuple(unread)
-
-
-def read_part(group: str, given: Any) -> Any:
-    """A part from what a file or a call says: an instance, a name, or a mapping with a `type`.
-
-    >>> read_part("encoders", {"type": "bag", "width": 16}).width
-    16
-
-    Raises:
-        SpecError: there is no such part.
-        UsageError: a setting is wrong.
-    """
-    if isinstance(given, Struct):
-        return given
-    settings: dict[str, Any] = {"type": given} if isinstance(given, str) else dict(given)
-    try:
-        return msgspec.convert(settings, registry.find(group, settings.get("type", "")))
-    except msgspec.ValidationError as bad:
-        rule = "one of its fields with a fitting value"
-        raise UsageError(f"a setting of the {group[:-1]} `{settings['type']}`", rule=rule, given=Told(str(bad))) from None
 
 
 def read_by(chosen: dict[str, tuple[Encoder, tuple[Named, ...]]]) -> frozenset[str]:

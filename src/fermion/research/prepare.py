@@ -37,10 +37,7 @@ class Prepared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     plan: dict[str, Treatment] = field(default_factory=dict[str, Treatment])
 
     def __post_init__(self) -> None:
-        if isinstance(self.model, dict):
-            raw: dict[str, Any] = {**self.model}
-            model: Any = msgspec.convert(raw, registry.find("models", str(raw.get("type", "")), where="model"))
-            msgspec.structs.force_setattr(self, "model", model)
+        msgspec.structs.force_setattr(self, "model", registry.read("models", self.model, where="model"))
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Learn the preparation, then fit the model on what it makes of both parts.

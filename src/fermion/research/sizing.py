@@ -22,7 +22,7 @@ FEWEST = 32  # rows
 MOST = 4096
 PER_PASS = 16  # steps that a pass over the rows keeps
 GAIN = 0.9  # of the time per row, which twice the rows have to bring
-TIMED = 3  # steps of each size, after one that makes ready
+TIMED = 5  # steps of each size, after one that makes ready
 LEAST = 300  # steps that a training keeps
 SECONDS = 20.0
 
@@ -88,6 +88,11 @@ def settled(
     return found.applied(recipe), found.told
 
 
+def _best(speeds: dict[int, float]) -> int:
+    """The smallest size that is about as fast as any."""
+    return min(size for size, speed in speeds.items() if speed >= GAIN * max(speeds.values()))
+
+
 def find_batch(
     net: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
@@ -96,6 +101,7 @@ def find_batch(
     *,
     rows: int,
     sizes: tuple[int, int],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Size | None:
     """The size from which on a row takes no tenth less time in a batch of twice the rows; the net and its optimisers are as before.
 
@@ -106,12 +112,13 @@ def find_batch(
         step: one step of a training on these rows.
         fits: how many rows at once have fitted into the memory so far; a size beyond that is not taken.
         rows: that there are to learn from.
-        sizes: the smallest and the largest that are tried.
+        sizes: the smallest and the largest that are tried; those beyond two that gained nothing are left out.
+        clock: seconds.
 
     Returns:
         None where not even the smallest fits.
     """
-    (size, most), began = sizes, time.monotonic()
+    (size, most), began = sizes, clock()
     speeds: dict[int, float] = {}
     chance = torch.Generator().manual_seed(0)
     with unchanged(net, optimizers):
@@ -121,18 +128,15 @@ def find_batch(
             seconds: list[float] = []
             for _ in range(1 + TIMED):
                 chosen = torch.randint(rows, (size,), generator=chance)
-                started = time.perf_counter()
+                started = clock()
                 float(step(chosen))  # which waits for the device
-                seconds.append(time.perf_counter() - started)
+                seconds.append(clock() - started)
             if size > fits():  # it had to be taken apart
                 break
             speeds[size] = size / min(seconds[1:])
-            before = speeds.get(size // 2)
-            if before is not None and before > GAIN * speeds[size]:
-                break
-            if time.monotonic() - began > SECONDS:
+            if size >= 4 * _best(speeds) or clock() - began > SECONDS:
                 break
             size *= 2
     if not speeds:
         return None
-    return Size(batch=min(one for one in speeds if speeds[one] >= GAIN * max(speeds.values())), speeds=speeds)
+    return Size(batch=_best(speeds), speeds=speeds)

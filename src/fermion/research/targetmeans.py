@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.columns.category import FIRST
-from fermion.columns.output import Horizon, Labels, Output, Probability, name_of
+from fermion.columns.output import Horizon, Labels, Output, Probability, Survival, name_of
 from fermion.research.targets import Target
 
 FOLDS = 5
@@ -82,6 +82,8 @@ def _answer(target: Target, number: int) -> NDArray[Any]:
         return np.nanmean(target.y[:, : target.output.steps], axis=1)
     if isinstance(target.output, Labels):
         return target.y[:, number]
+    if isinstance(target.output, Survival):
+        return target.y[:, 1]  # whether the event was seen
     if not isinstance(target.output, Probability):
         return target.y
     return target.y == (1 if len(target.output.classes) == 2 else number)

@@ -18,7 +18,7 @@ from fermion.columns.number import Number
 from fermion.columns.output import Output, Probability, Value
 from fermion.columns.schema import Schema
 from fermion.core import registry
-from fermion.core.errors import DataError, SpecError, UsageError
+from fermion.core.errors import DataError, SpecError
 from fermion.core.run import Run
 from fermion.core.spec import document, json_schema, override, read
 from fermion.research import loop
@@ -106,7 +106,7 @@ class TestDeclaring:
         model = Mlp(augment=("mixup", {"type": "noise", "deviation": 0.2}))
         assert model.augment == (Mixup(), Noise(deviation=0.2))
         assert msgspec.json.decode(msgspec.json.encode(model), type=Mlp) == model
-        with pytest.raises(UsageError, match="a setting of the augmentation `noise`"):
+        with pytest.raises(SpecError, match="a setting of the augmentation `noise`"):
             Mlp(augment=({"type": "noise", "deviation": -1},))
         with pytest.raises(SpecError, match="the augmentation must be one of"):
             Mlp(augment=("nothing",))

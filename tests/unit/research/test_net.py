@@ -18,7 +18,7 @@ from fermion.columns.output import Probability
 from fermion.columns.schema import Schema
 from fermion.columns.sequence import Sequence
 from fermion.columns.text import Text
-from fermion.core.errors import DataError, SpecError, UsageError
+from fermion.core.errors import DataError, SpecError
 from fermion.core.run import Run
 from fermion.data.samples import sample
 from fermion.practice.making import default_model
@@ -82,7 +82,7 @@ def test_settings_are_read_from_names_and_mappings() -> None:
     assert (net.encoders["note"], net.combine) == (Bag(), Attention(queries=2))
     with pytest.raises(SpecError, match="Did you mean `bag`"):
         Network(encoders={"note": "bagg"})
-    with pytest.raises(UsageError, match=r"a setting of the encoder `bag`"):
+    with pytest.raises(SpecError, match=r"a setting of the encoder `bag`"):
         Network(encoders={"note": {"type": "bag", "size": 3}})
 
 

@@ -46,9 +46,11 @@ PLAN = {
 
 class TestPreparedLinear(ModelContract):
     model = Prepared(model=Linear(), plan=PLAN)
+    kinds = ()
 
 
 class TestPreparedTrees(ModelContract):
+    kinds = None  # they are the model's own
     model = Prepared(
         model=Trees(threads=1),
         plan={"size": Treatment(scale="robust"), "noise": Treatment(scale="standard"), "colour": Treatment(impute="most")},
@@ -56,6 +58,9 @@ class TestPreparedTrees(ModelContract):
 
 
 class TestPreparedMlp(ModelContract):
+    """Of all targets there are means; those of times until an event are of whether it was seen."""
+
+    kinds = ("labels", "quantiles", "count", "horizon", "survival")
     model = Prepared(model=Mlp(width=32, blocks=1, steps=120, batch=64), plan={"colour": Treatment(encode="target"), **PLAN})
 
 

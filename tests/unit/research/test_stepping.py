@@ -1,6 +1,5 @@
 """What a step does with a batch that does not fit, or that is made of several; and means of weights."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -213,36 +212,35 @@ def test_a_range_test_that_finds_nothing_keeps_the_rate() -> None:
 
 def test_auto_as_the_rate_is_the_range_test() -> None:
     """In the model's own words, and in those of the recipe."""
-    said, asked = (
-        Mlp(width=16, blocks=1, steps=60, batch=32, **words).fit(rows(400), rows(100, 1), Run())
-        for words in ({"lr": "auto"}, {"training": Training(find_lr=True)})
-    )
+    said = Mlp(width=16, blocks=1, steps=60, batch=32, lr="auto").fit(rows(400), rows(100, 1), Run())
+    asked = Mlp(width=16, blocks=1, steps=60, batch=32, training=Training(find_lr=True)).fit(rows(400), rows(100, 1), Run())
     assert any(note.startswith("The range test found the learning rate") for note in said.notes)
     assert said.notes == asked.notes
-    np.testing.assert_array_equal(*(one.run(rows(50, 2).arrays)[KIND.array] for one in (said, asked)))
-
-
-class Slow(Tiny):
-    """A net with a cost per call and one per row, the same on every machine."""
-
-    def forward(self, arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        if self.training:
-            time.sleep(0.004 + 0.00002 * len(arrays["numbers"]))
-        return super().forward(arrays)
+    some = rows(50, 2).arrays
+    np.testing.assert_array_equal(said.run(some)[KIND.array], asked.run(some)[KIND.array])
 
 
 def test_the_batch_is_as_large_as_it_pays() -> None:
-    """4 ms per call and 0.02 ms per row: from 32 to 1,024 rows a row takes 0.145, 0.083, 0.051, 0.036, 0.028 and 0.024 ms."""
-    with seeded(0):
-        net = Slow()
+    """4 ms per call and 0.02 ms per row: from 32 to 2,048 rows a row takes 0.145, 0.083, 0.051, 0.036, 0.028, 0.024 and 0.022 ms."""
+    net, now = tiny(), [0.0]
     before, optimizers = weights(net), ADAMW.optimizers(net)
-    stepper = Stepper(net, rows(20_000), recipe(batch=1024), CPU, optimizers)
-    found = find_batch(net, optimizers, lambda some: stepper.take(some, 9), lambda: stepper.at_once, rows=20_000, sizes=(32, 1024))
+    stepper = Stepper(net, rows(20_000), recipe(batch=4096), CPU, optimizers)
+
+    def step(some: torch.Tensor) -> torch.Tensor:
+        now[0] += 0.004 + 0.00002 * len(some)
+        return stepper.take(some, 9)
+
+    def find(*sizes: int, fits: int) -> Size | None:
+        return find_batch(net, optimizers, step, lambda: fits, rows=20_000, sizes=(sizes[0], sizes[1]), clock=lambda: now[0])
+
+    found = find(32, 4096, fits=4096)
     assert found is not None
-    assert 256 <= found.batch <= 1024
-    assert list(found.speeds)[:4] == [32, 64, 128, 256]
+    assert found.batch == 2048
+    assert list(found.speeds) == [32, 64, 128, 256, 512, 1024, 2048, 4096]
     torch.testing.assert_close(weights(net), before, rtol=0, atol=0)
-    assert find_batch(net, optimizers, lambda some: stepper.take(some, 9), lambda: 16, rows=20_000, sizes=(32, 64)) is None
+    little, none = find(32, 4096, fits=128), find(32, 64, fits=16)
+    assert little is not None
+    assert (little.batch, none) == (128, None)
 
 
 def test_a_measured_batch_learns_from_as_many_rows_and_is_remembered(tmp_path: Path) -> None:
