@@ -142,7 +142,8 @@ def _fields(cls: type[Struct]) -> str:
     inline = beside(cls)
     rows: list[str] = []
     learned = str(info(cls).tag) in registry.names("targets")  # whose settings have descriptions, and what they learn none
-    for field in info(cls).fields:
+    own = cls.__annotations__
+    for field in sorted(info(cls).fields, key=lambda field: field.name not in own):
         if learned and not words.description(field.type):
             continue
         name = "type" if inline and field.name == inline[0] else field.encode_name
@@ -187,15 +188,18 @@ def _default(field: Any) -> str:
 
 
 def _arguments(cls: type[Struct]) -> dict[str, str]:
-    """The entries under `Args:` of a docstring."""
-    found = re.search(r"^Args:\n((?:    .*\n?|\n)+)", (inspect.getdoc(cls) or "") + "\n", re.MULTILINE)
+    """The entries under `Args:` of a docstring, and of those of the structs that it extends."""
+    found = re.search(r"^Args:\n((?:    .*\n?|\n)+)", inspect.cleandoc(cls.__doc__ or "") + "\n", re.MULTILINE)
     entries: dict[str, str] = {}
     for line in (found[1] if found else "").splitlines():
         if match := re.match(r"    (\w+): (.*)", line):
             entries[match[1]] = match[2]
         elif entries and line.strip():
             entries[list(entries)[-1]] += " " + line.strip()
-    return {name: text[:1].upper() + text[1:] for name, text in entries.items()}
+    extended: dict[str, str] = {}
+    for base in cls.__bases__:
+        extended |= _arguments(base) if issubclass(base, Struct) else {}
+    return extended | {name: text[:1].upper() + text[1:] for name, text in entries.items()}
 
 
 def _metrics() -> str:

@@ -27,7 +27,7 @@ from fermion.core.run import Run
 from fermion.research.augment import Augmenting
 from fermion.research.averaging import average_of, averaged
 from fermion.research.batches import Lengths, Tensors, gathered, predict_raw, row_weights, tensors
-from fermion.research.blocks import Heads, settle, unsettled
+from fermion.research.blocks import Heads, Weighed, settle, unsettled
 from fermion.research.finder import MOST, find_share
 from fermion.research.losses import total_loss
 from fermion.research.model import Curve, Encoded
@@ -96,6 +96,8 @@ def train(
     if not len(rows):
         raise DataError("the training part", rule="not empty", given=Told("0 rows"), remedy="Give more data or a smaller test share.")
     device = device_of(run.device)
+    if recipe.weigh == "learned" and len(rows.outputs) > 1:
+        net = Weighed(net, len(rows.outputs))
     net.to(device)
     way, training = recipe.way, recipe.training
     own = own_losses(training.loss, rows.outputs, run.home)

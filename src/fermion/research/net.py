@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 from msgspec.structs import force_setattr
 
 from fermion.columns.schema import Layout, Named
@@ -22,7 +22,7 @@ from fermion.research.encoders.pretrained import beside, frozen
 from fermion.research.model import Encoded, Fitted
 from fermion.research.tabular import default_batch
 from fermion.research.targets import EVERY, TAGGED, check_steps, learnable, least_batch
-from fermion.research.training import Rate, Rows, Training, number
+from fermion.research.training import Learner, Precision, Rate, Rows, number
 
 if TYPE_CHECKING:
     from fermion.research.blocks.encoding import Encoding
@@ -33,7 +33,7 @@ UNDECLARED = "A text whose values all differ is left out unless it is declared: 
 SHORTEST, LONGEST, PASSES = 300, 5_000, 30
 
 
-class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="net"):
+class Network(Learner, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="net"):
     """A net with an encoder for each column, whatever its kind, and one for all numbers and categories together.
 
     Args:
@@ -48,13 +48,9 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         lr: peak learning rate of AdamW, or `auto`: found by a range test.
         decay: its weight decay.
         smoothing: share of the truth that is spread over all classes in training.
-        balance: weighs rows so that every class counts equally.
-        weigh: what the loss of each of several targets counts: the same (`equal`), or as much as is `learned`.
-        patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
         precision: "auto" tries 16-bit autocast in the first steps and keeps it where it is faster; float16 is for cuda.
         augment: what training rows go through: resampling once, changes of rows and mixtures in every batch anew. Columns that a frozen
             encoder reads stay as they are, because their vectors are computed once.
-        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
 
     >>> Network(combine="gated").combine
     Gated(width=0)
@@ -71,12 +67,9 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     lr: Rate = 0.002
     decay: Annotated[float, Meta(ge=0)] = 0.01
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    balance: bool = False
-    weigh: Literal["equal", "learned"] = "equal"
     patience: Annotated[int, Meta(ge=0)] = 8
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
-    training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
         force_setattr(self, "augment", read_parts(self.augment))
@@ -106,7 +99,6 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
                 )
         lazy.load("torch", extra="train")
         from fermion.research import graphs, loop, optim
-        from fermion.research.blocks import Weighed
         from fermion.research.blocks.mixednet import MixedNet
         from fermion.research.blocks.pictures import PictureReader, entered
         from fermion.research.pretrained.features import ahead
@@ -131,13 +123,8 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         resampled = resampling_notes(self.augment, train, grown)
         train, valid = ahead(list(encodings.values()), grown, valid, run)
         batch = int(number(self.batch, max(min(256, default_batch(len(train))), least_batch(train.outputs))))
-        recipe = loop.Recipe(
-            steps=self.steps or min(LONGEST, max(SHORTEST, PASSES * len(train) // (batch * self.training.accumulate))),
-            batch=batch,
-            find_lr=self.lr == "auto",
-            find_batch=self.batch == "auto",
-            by_rows=not self.steps,
-            optim=optim.Steps(
+        recipe = self.recipe(
+            optim.Steps(
                 lr=number(self.lr, 0.002),
                 matrix_lr=0.0,
                 schedule="one-cycle",
@@ -147,14 +134,13 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
                 decay=self.decay,
                 clip=1.0,
             ),
+            steps=self.steps or min(LONGEST, max(SHORTEST, PASSES * len(train) // (batch * self.training.accumulate))),
+            batch=batch,
+            by_rows=not self.steps,
             smoothing=self.smoothing,
-            balance=self.balance,
             evaluations=30,
-            patience=self.patience,
             precision=self.precision,
-            training=self.training,
         )
-        weighed = Weighed(net, len(train.outputs)) if self.weigh == "learned" and len(train.outputs) > 1 else net
         device = loop.device_of(run.device)
         sides = {
             named.name: (int(named.slot.shape[0] or 1), int(named.slot.shape[1] or 1))
@@ -163,7 +149,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         }
         frame = {one.name: one.picture(*sides[one.name], device) for one in encodings.values() if isinstance(one, PictureReader)}
         by_batch = augmenting(self.augment, train, run, pictures=frame, enter=entered if frame else None)
-        trained = loop.train(weighed, train, valid, recipe, run, augment=by_batch)
+        trained = loop.train(net, train, valid, recipe, run, augment=by_batch)
         loop.calibrate(net, net.heads, valid)
         notes = (f"the net does not read {', '.join(unread)}: no encoder is known for such arrays",) if unread else ()
         return Fitted(

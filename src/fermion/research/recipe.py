@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 from fermion.research.model import Curve
@@ -16,7 +18,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     `steps` are steps of the optimisers, not passes over the data: three passes over 1,000 rows teach nothing. A step follows
     `rows_per_step` rows. `patience` is how many evaluations may pass without a better validation loss (0: train to the end; a decaying
     schedule is at its best there). `find_lr` runs the range test first, as `training.find_lr` does; `find_batch` takes another batch
-    than `batch`, one that is measured, and with `by_rows` as many steps as learn from as many rows.
+    than `batch`, one that is measured, and with `by_rows` as many steps as learn from as many rows. `weigh` says whether the net learns
+    how much the loss of each of several outputs counts.
     """
 
     steps: int
@@ -24,6 +27,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     optim: Steps = field(default_factory=Steps)
     smoothing: float = 0.0
     balance: bool = False
+    weigh: Literal["equal", "learned"] = "equal"
     evaluations: int = 20
     patience: int = 0
     precision: Wanted = "auto"

@@ -5,26 +5,30 @@ resample -> learn the preparation on the training part -> run it once over all r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
+from msgspec.structs import force_setattr
 
 from fermion.columns.output import Value
 from fermion.core import lazy
+from fermion.core.declared import part
 from fermion.core.errors import DataError, Told
 from fermion.core.run import Run
-from fermion.research.augment import Augment, check_roles, resample, resampling_notes
+from fermion.research.augment import check_parts, check_roles, read_parts, resample, resampling_notes
 from fermion.research.model import Encoded, Fitted
-from fermion.research.targets import EVERY, ROWWISE, learnable
+from fermion.research.targets import EVERY, ROWWISE, learnable, least_batch
+from fermion.research.training import Learner, Precision, number
 
 if TYPE_CHECKING:  # naming a model in a project file costs no torch
     from torch import nn
 
     from fermion.research.augment import Augmenting
     from fermion.research.blocks import Heads
-    from fermion.research.loop import Recipe
+    from fermion.research.optim import Steps
+    from fermion.research.recipe import Recipe
     from fermion.research.tableinputs import Scaling, TableInputs
 
 LEAST, SMALLEST, LARGEST = 300, 32, 256
@@ -39,22 +43,50 @@ class Built(Struct, frozen=True, kw_only=True):
     heads: Heads | None = None
 
 
+class TableLearner(Learner, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every net for tables is asked beside its own settings.
+
+    Args:
+        epochs: passes over the training part, unless the time ends first; then the learning rate comes down within it.
+        batch: rows per step; 0 takes an eighth of the rows, from 32 to 256; `auto` measures.
+        precision: of the steps of training; "auto" measures whether bfloat16 is faster here.
+        augment: what the training rows go through, once: smote, oversample and undersample.
+    """
+
+    epochs: Annotated[float, Meta(gt=0)] = 50.0
+    precision: Precision = "auto"
+    augment: tuple[Annotated[Any, part("augments")], ...] = ()
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "augment", read_parts(self.augment))
+        check_parts(self.augment, model=self.name, kinds=("resampling",), roles=("numbers", "codes"), why="model.type: mlp can.")
+
+    @property
+    def name(self) -> str:
+        """The `type` in a project file."""
+        return str(self.__struct_config__.tag)
+
+    def passes(self, rows: Encoded, optim: Steps, *, evaluations: int) -> Recipe:
+        """The recipe of so many passes over the rows."""
+        batch = int(number(self.batch, max(batch_of(len(rows)), least_batch(rows.outputs))))
+        steps = steps_of(len(rows), batch * self.training.accumulate, self.epochs)
+        return self.recipe(optim, steps=steps, batch=batch, evaluations=evaluations, precision=self.precision)
+
+
 def fit_table(
     train: Encoded,
     valid: Encoded,
     run: Run,
+    model: TableLearner,
     *,
-    name: str,
     scaling: Scaling,
-    augment: Sequence[Augment],
     build: Callable[[TableInputs, Encoded], Built],
 ) -> Fitted:
     """Fit a net for tables.
 
     Args:
-        name: the `type` of the model, for messages.
+        model: what is asked for.
         scaling: how its numbers are scaled.
-        augment: what the training rows go through once.
         build: from the preparation and the prepared training part, the net with its first weights and its recipe.
 
     Raises:
@@ -63,6 +95,8 @@ def fit_table(
     """
     lazy.load("torch", extra="train")
     from fermion.research import graphs, loop, tableinputs
+
+    name, augment = model.name, model.augment
 
     layout = train.schema.layout
     reads = tableinputs.readable(layout)
@@ -76,10 +110,10 @@ def fit_table(
     for output in train.outputs:
         learnable(output, train, kinds=ROWWISE if name == "tabm" else EVERY, model=name)  # tabm repeats its rows
     check_roles(augment, train, model=name)
-    train, valid = (structs.replace(part, arrays={one: part.arrays[one] for one in reads}) for part in (train, valid))
+    train, valid = (structs.replace(rows, arrays={one: rows.arrays[one] for one in reads}) for rows in (train, valid))
     grown = resample(augment, train, run)
     inputs = tableinputs.TableInputs(train.arrays, layout, scaling)
-    ready, looked = (structs.replace(part, arrays=_prepared(inputs, part)) for part in (grown, valid))
+    ready, looked = (structs.replace(rows, arrays=_prepared(inputs, rows)) for rows in (grown, valid))
     if not ready.arrays:
         raise DataError(
             f"the columns of a model of type `{name}`",
@@ -126,11 +160,11 @@ def steps_of(rows: int, batch: int, epochs: float) -> int:
     return max(LEAST, int(np.ceil(rows * epochs / batch)))
 
 
-def _prepared(inputs: TableInputs, part: Encoded) -> dict[str, Any]:
+def _prepared(inputs: TableInputs, rows: Encoded) -> dict[str, Any]:
     import torch
 
     from fermion.research.loop import tensors
 
-    arrays, _ = tensors(part, torch.device("cpu"))
+    arrays, _ = tensors(rows, torch.device("cpu"))
     with torch.no_grad():
         return {name: made.numpy() for name, made in inputs(arrays).items()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Meta, Struct, field
+from msgspec import Meta
 from msgspec.structs import force_setattr
 
 from fermion.core import lazy
@@ -17,12 +17,12 @@ from fermion.research.augment import augmenting, check_parts, check_roles, read_
 from fermion.research.boosting import vectors_of
 from fermion.research.model import Encoded, Fitted
 from fermion.research.targets import EVERY, learnable, least_batch
-from fermion.research.training import Rate, Rows, Training, number
+from fermion.research.training import Learner, Rate, Rows, number
 
 SHORTEST, LONGEST, PASSES = 500, 5_000, 30
 
 
-class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="mlp"):
+class Mlp(Learner, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="mlp"):
     """A residual net over embedded numbers and categories (`fermion.research.tablenet`), one head per output.
 
     Imputation, scaling and embeddings are part of the net and of its graph, learned on the training part.
@@ -35,10 +35,6 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         batch: rows per step; 0 chooses by the number of rows, from 32 to 1,024; `auto` measures.
         lr: peak learning rate of AdamW, or `auto`: found by a range test.
         decay: its weight decay.
-        balance: weighs rows so that every class counts equally.
-        weigh: what the loss of each of several targets counts: the same (`equal`), or as much as is `learned`.
-        patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
-        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
         augment: what training rows go through: smote, oversample and undersample once, noise and mixup in every batch anew.
 
     >>> Mlp(blocks=1).width
@@ -52,10 +48,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     batch: Rows = 0
     lr: Rate = 0.001
     decay: Annotated[float, Meta(ge=0)] = 0.01
-    balance: bool = False
-    weigh: Literal["equal", "learned"] = "equal"
     patience: Annotated[int, Meta(ge=0)] = 6
-    training: Training = field(default_factory=Training)
     augment: tuple[Annotated[Any, part("augments")], ...] = ()
 
     def __post_init__(self) -> None:
@@ -82,7 +75,7 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             learnable(output, train, kinds=EVERY)
         check_roles(self.augment, train, model="mlp")
         lazy.load("torch", extra="train")
-        from fermion.research import blocks, graphs, loop, optim, tablenet
+        from fermion.research import graphs, loop, optim, tablenet
 
         read = ("numbers", "codes", *vectors)
         train, valid = _read_part(train, read), _read_part(valid, read)
@@ -98,13 +91,8 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             )
         grown = resample(self.augment, train, run)
         batch = int(number(self.batch, max(default_batch(len(grown)), least_batch(train.outputs))))
-        recipe = loop.Recipe(
-            steps=self.steps or int(np.clip(PASSES * len(grown) / (batch * self.training.accumulate), SHORTEST, LONGEST)),
-            batch=batch,
-            find_lr=self.lr == "auto",
-            find_batch=self.batch == "auto",
-            by_rows=not self.steps,
-            optim=optim.Steps(
+        recipe = self.recipe(
+            optim.Steps(
                 lr=number(self.lr, 0.001),
                 matrix_lr=0.0,  # Muon was as good and took five times as long at this size
                 schedule="one-cycle",
@@ -114,14 +102,13 @@ class Mlp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
                 decay=self.decay,
                 clip=1.0,
             ),
-            balance=self.balance,
+            steps=self.steps or int(np.clip(PASSES * len(grown) / (batch * self.training.accumulate), SHORTEST, LONGEST)),
+            batch=batch,
+            by_rows=not self.steps,
             evaluations=30,
-            patience=self.patience,
             precision="float32",  # layers this small are slower in bfloat16
-            training=self.training,
         )
-        weighed = blocks.Weighed(net, len(train.outputs)) if self.weigh == "learned" and len(train.outputs) > 1 else net
-        trained = loop.train(weighed, grown, valid, recipe, run, augment=augmenting(self.augment, train, run))
+        trained = loop.train(net, grown, valid, recipe, run, augment=augmenting(self.augment, train, run))
         notes = [*resampling_notes(self.augment, train, grown), *trained.notes]
         ignored = [named.name for named in layout.arrays if named.name not in read]
         examples = valid.arrays if len(valid) else train.arrays

@@ -19,10 +19,10 @@ from fermion.research.model import Encoded, Export, Fitted, Learned
 from fermion.research.offered import inputs_of
 from fermion.research.tabular import LONGEST, PASSES, SHORTEST, default_batch
 from fermion.research.targets import learnable
-from fermion.research.training import Rate, Rows, Training, number
+from fermion.research.training import Learner, Rate, Rows, number
 
 
-class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="torch"):
+class Torch(Learner, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="torch"):
     """A net of the user's own, an `nn.Module`.
 
     Its constructor gets `settings`, and of these four what it has parameters for: `features` (D, the columns of the matrix), `size` (how
@@ -43,9 +43,6 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         batch: rows per step; 0 chooses by the number of rows, from 32 to 1,024; `auto` measures.
         lr: peak learning rate of AdamW, or `auto`: found by a range test.
         decay: its weight decay.
-        balance: weighs rows so that every class counts equally.
-        patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
-        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
 
     >>> Torch(module="my_module:Net", settings={"width": 64}).lr
     0.001
@@ -57,9 +54,7 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     batch: Rows = 0
     lr: Rate = 0.001
     decay: Annotated[float, Meta(ge=0)] = 0.01
-    balance: bool = False
     patience: Annotated[int, Meta(ge=0)] = 6
-    training: Training = field(default_factory=Training)
 
     def fit(self, train: Encoded, valid: Encoded, run: Run) -> Fitted:
         """Learn from `train`, keep the weights with the least loss on `valid`.
@@ -84,20 +79,13 @@ class Torch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             run.emit("warning", "fit", told)
         modules.exportable(net, examples)
         batch = int(number(self.batch, default_batch(len(train))))
-        recipe = loop.Recipe(
+        recipe = self.recipe(
+            optim.Steps(lr=number(self.lr, 0.001), matrix_lr=0.0, schedule="one-cycle", warmup=0.1, floor=0.01, decay=self.decay, clip=1.0),
             steps=self.steps or int(np.clip(PASSES * len(train) / (batch * self.training.accumulate), SHORTEST, LONGEST)),
             batch=batch,
-            find_lr=self.lr == "auto",
-            find_batch=self.batch == "auto",
             by_rows=not self.steps,
-            optim=optim.Steps(
-                lr=number(self.lr, 0.001), matrix_lr=0.0, schedule="one-cycle", warmup=0.1, floor=0.01, decay=self.decay, clip=1.0
-            ),
-            balance=self.balance,
             evaluations=30,
-            patience=self.patience,
             precision="float32",
-            training=self.training,
         )
         trained = loop.train(net, _only(train, examples), _only(valid, examples), recipe, run)
         ignored = [name for name in train.schema.layout.names if name not in examples]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from fermion.core.declared import Duration, seconds
 from fermion.core.errors import SpecError, Told
 
+if TYPE_CHECKING:  # naming a model in a project file costs no torch
+    from fermion.research.optim import Steps
+    from fermion.research.recipe import Recipe
+
 Optimizer = Literal["adamw", "muon", "lion", "sgd", "schedule-free"]
 Rate = Annotated[float, Meta(gt=0)] | Literal["auto"]  # of learning; `auto` is found by the range test
 Rows = Annotated[int, Meta(ge=0)] | Literal["auto"]  # per step; `auto` is what was measured to be fastest per row
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Schedule = Literal["linear", "one-cycle", "cosine", "cosine-log", "plateau", "constant"]
 
 
@@ -83,3 +88,53 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         120.0
         """
         return seconds(self.checkpoint)
+
+
+class Learner(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every net is asked beside its own settings.
+
+    Args:
+        batch: rows per step; 0 chooses by the number of rows; `auto` measures.
+        lr: peak learning rate, or `auto`: found by a range test.
+        balance: weighs rows so that every class counts equally.
+        weigh: what the loss of each of several targets counts: the same (`equal`), or as much as is `learned`.
+        patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
+        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
+    """
+
+    batch: Rows = 0
+    lr: Rate = 0.001
+    balance: bool = False
+    weigh: Literal["equal", "learned"] = "equal"
+    patience: Annotated[int, Meta(ge=0)] = 0
+    training: Training = field(default_factory=Training)
+
+    def recipe(
+        self,
+        optim: Steps,
+        *,
+        steps: int,
+        batch: int,
+        by_rows: bool = True,
+        evaluations: int = 20,
+        precision: Precision = "float32",
+        smoothing: float = 0.0,
+    ) -> Recipe:
+        """How it is trained: what the model has chosen, and what it was asked for."""
+        from fermion.research.recipe import Recipe
+
+        return Recipe(
+            steps=steps,
+            batch=batch,
+            optim=optim,
+            smoothing=smoothing,
+            balance=self.balance,
+            weigh=self.weigh,
+            evaluations=evaluations,
+            patience=self.patience,
+            precision=precision,
+            find_lr=self.lr == "auto",
+            find_batch=self.batch == "auto",
+            by_rows=by_rows,
+            training=self.training,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, field
+from msgspec import Meta
 from msgspec.structs import force_setattr
 
 from fermion.columns.schema import Named
@@ -18,10 +18,10 @@ from fermion.research.encoders.convolutional import channel_statistics, net_size
 from fermion.research.model import Encoded, Fitted
 from fermion.research.picture_augment import Distort
 from fermion.research.targets import EVERY, learnable
-from fermion.research.training import Rate, Training, number
+from fermion.research.training import Learner, Precision, Rate, number
 
 
-class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="cnn"):
+class Cnn(Learner, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="cnn"):
     """A convolutional net for a column of pictures, with the table's other columns beside it.
 
     Args:
@@ -33,14 +33,11 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
         decay: weight decay of whatever moves the rest, or all.
         augment: what training pictures go through, in this order; a number is short for distort of that strength, 0 and [] are none.
         smoothing: share of the truth that is spread over all classes in training.
-        balance: weighs rows so that every class counts equally.
         size: the longer side of a picture in the net in pixels; 0 takes the pictures' own, within 28 to 64.
         contrast: gives each picture a mean of 0 and a spread of 1 of its own, for photographs in every light.
         views: what an answer is the mean of: "one" look at the picture, or five "shifts" of it by up to a pixel, at five times the
             cost of an answer; "best" takes them where the validation loss is lower with them.
-        patience: evaluations without a better validation loss after which training ends; 0 trains to the end.
         precision: "auto" tries 16-bit autocast in the first steps and keeps it where it is faster; float16 is for cuda.
-        training: optimiser, schedule, averages, accumulation and the other settings that torch models share.
 
     >>> Cnn(lr=0.01).widths
     (32, 64, 96)
@@ -54,13 +51,10 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     decay: Annotated[float, Meta(ge=0)] = 0.0
     augment: Annotated[float, Meta(ge=0)] | tuple[Annotated[Any, part("augments")], ...] = 1.0
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
-    balance: bool = False
     size: Annotated[int, Meta(ge=0)] = 0
     contrast: bool = False
     views: Literal["one", "shifts", "best"] = "one"
-    patience: Annotated[int, Meta(ge=0)] = 0
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    training: Training = field(default_factory=Training)
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         if not isinstance(self.augment, int | float):
@@ -108,18 +102,13 @@ class Cnn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
             net.body.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] torch's stubs lack the overload
         grown = resample(self.augments, train, run)
         batch = min(int(number(self.batch, 512)), max(32, len(grown) // 5))  # of few rows, steps are worth more than their precision
-        recipe = loop.Recipe(
+        recipe = self.recipe(
+            optim.Steps(lr=number(self.lr, 0.0225), matrix_lr=self.matrix_lr, decay=self.decay),
             steps=self.steps or default_steps(len(grown), batch * self.training.accumulate),
             batch=batch,
-            find_lr=self.lr == "auto",
-            find_batch=self.batch == "auto",
             by_rows=not self.steps,
-            optim=optim.Steps(lr=number(self.lr, 0.0225), matrix_lr=self.matrix_lr, decay=self.decay),
             smoothing=self.smoothing,
-            balance=self.balance,
-            patience=self.patience,
             precision=self.precision,
-            training=self.training,
         )
         sides, device = self.net_size(height, width) or (height, width), loop.device_of(run.device)
         means, spreads = (torch.tensor(each, device=device).view(-1, 1, 1) for each in (mean, std))
