@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 from numpy.typing import NDArray
 
-from fermion.columns.classes import NUMBER, unit_weights
+from fermion.columns.classes import unit_weights
 from fermion.columns.column import Arrays, Batch, Values, rejected
 from fermion.columns.decision import Decision
 from fermion.columns.number import read_numbers
+from fermion.columns.target import Numeric
 
 
-class Count(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="count"):
+class Count(Numeric, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="count"):
     """How often something happens: whole numbers from 0, answered by the expected count, which a log link keeps above 0.
 
     The graph's array `array` holds (N,) float32, the expected count over `mean`.
@@ -32,12 +33,7 @@ class Count(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         Literal["poisson", "negative_binomial"], Meta(description="`negative_binomial` where counts vary more than their mean says.")
     ] = "poisson"
     target: str = ""
-    array: str = ""
     mean: float = 1.0
-
-    def of(self, target: str) -> Count:
-        """The same for this column."""
-        return structs.replace(self, target=target)
 
     def fit(self, values: Values) -> Count:
         """The mean of the training part.
@@ -62,25 +58,6 @@ class Count(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     def task(self) -> Literal["count"]:
         """Which metrics it has."""
         return "count"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The columns that hold the truth."""
-        return (self.target,)
-
-    @property
-    def tail(self) -> tuple[int, ...]:
-        """The shape of one row of the array: one number."""
-        return ()
-
-    @property
-    def answers(self) -> dict[str, Any]:
-        """What an answer holds, as JSON Schemas by key."""
-        return {"prediction": NUMBER}
-
-    def known(self, y_N: NDArray[Any]) -> NDArray[np.bool_]:
-        """(N,) which encoded targets are there."""
-        return ~np.isnan(y_N)
 
     def prior(self, y_N: NDArray[Any], w_N: NDArray[Any] | None = None) -> NDArray[np.float64]:
         """() the weighted mean of labelled rows."""

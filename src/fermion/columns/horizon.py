@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 from numpy.typing import NDArray
 
 from fermion.columns.classes import NUMBER, listed, listing, unit_weights
 from fermion.columns.column import Arrays, Batch, Values, is_missing, rejected
 from fermion.columns.decision import Decision
 from fermion.columns.quantiles import Level, check_levels, middle, quantiles_of
+from fermion.columns.target import Standardised
 
 
-class Horizon(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="horizon"):
+class Horizon(Standardised, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="horizon"):
     """The next H numbers of a series, as quantiles of each.
 
     A value is a list of H numbers, null where one is not known. With `history`, the column that holds the numbers before them, answers are
@@ -35,18 +36,11 @@ class Horizon(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     history: Annotated[str | None, Meta(description="The column with the numbers before, the latest last; it stays an input.")] = None
     season: Annotated[int, Meta(ge=1, description="After how many steps a season repeats; 1 for none.")] = 1
     target: str = ""
-    array: str = ""
     steps: int = 0
     past: int = 0  # the longest history of the training part
-    offset: float = 0.0
-    scale: float = 1.0
 
     def __post_init__(self) -> None:
         check_levels(self.levels)
-
-    def of(self, target: str) -> Horizon:
-        """The same for this column."""
-        return structs.replace(self, target=target)
 
     def fit(self, values: Values) -> Horizon:
         """How many steps there are, and the mean and the standard deviation of all numbers to come in the training part.
@@ -63,15 +57,8 @@ class Horizon(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             if numbers is not None and len(numbers) != steps:
                 raise rejected(values, row, f"a list of {steps} numbers, as in the rows before")
         known = np.array([x for numbers in future for x in numbers or () if not np.isnan(x)])
-        spread = float(known.std()) if known.size else 1.0
-        return structs.replace(
-            self,
-            array=self.array or f"horizon:{self.target}",
-            steps=steps,
-            past=max((len(numbers) for numbers in past), default=0),
-            offset=float(known.mean()) if known.size else 0.0,
-            scale=spread if spread > 0 else 1.0,
-        )
+        past_steps = max((len(numbers) for numbers in past), default=0)
+        return structs.replace(self.standardised(known, "horizon"), steps=steps, past=past_steps)
 
     def encode(self, values: Values) -> NDArray[np.float64]:
         """(N, H + P) float64: the standardised numbers to come, then those before, the latest last; NaN where one is not known.
@@ -130,10 +117,6 @@ class Horizon(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             if there_N.any():
                 made[step] = quantiles_of(y_NT[there_N, step], w_N[there_N], self.levels)
         return made
-
-    def restore(self, v: NDArray[Any]) -> NDArray[np.float64]:
-        """Standardised values -> values in the target's own unit."""
-        return self.offset + self.scale * v.astype(np.float64)
 
     def decode(self, arrays: Arrays, decision: Decision | None) -> Batch:
         """(N, H, Q) standardised quantiles -> `prediction`, a list of the middle ones per row, and `quantiles`, a list per level."""

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 from numpy.typing import NDArray
 
 from fermion.columns.classes import (
-    NUMBER,
     Label,
     codes_by_label,
     listed,
     listing,
-    name_of,
     read_label,
     some,
     sorted_classes,
@@ -23,11 +21,12 @@ from fermion.columns.classes import (
 )
 from fermion.columns.column import Arrays, Batch, Values, is_missing, rejected
 from fermion.columns.decision import Decision, Thresholds
+from fermion.columns.target import Named
 
 LIKELY = 0.5  # a label is answered from this probability on, where nothing else is decided
 
 
-class Labels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="labels"):
+class Labels(Named, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="labels"):
     """Several labels per row, or none, each with a probability of its own: they need not add up to 1.
 
     The graph's array `array` holds these probabilities, (N, K) float32. A value is a list of names, JSON text of one, or text between
@@ -47,12 +46,6 @@ class Labels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Literal["refuse", "ignore"], Meta(description="What happens to a label of a held-out row that the training part did not have.")
     ] = "refuse"
     target: str = ""
-    array: str = ""
-    classes: tuple[Label, ...] = ()
-
-    def of(self, target: str) -> Labels:
-        """The same for this column."""
-        return structs.replace(self, target=target)
 
     def fit(self, values: Values) -> Labels:
         """The sorted labels of the training part.
@@ -90,21 +83,9 @@ class Labels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return "multilabel"
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """The columns that hold the truth."""
-        return (self.target,)
-
-    @property
-    def tail(self) -> tuple[int, ...]:
-        """The shape of one row of the array: (K,)."""
-        return (len(self.classes),)
-
-    @property
     def answers(self) -> dict[str, Any]:
         """What an answer holds, as JSON Schemas by key."""
-        names = [name_of(label) for label in self.classes]
-        shares = {"type": "object", "properties": dict.fromkeys(names, NUMBER), "required": names, "additionalProperties": False}
-        return {"prediction": {"type": "array", "items": {"enum": list(self.classes)}}, "probabilities": shares}
+        return {"prediction": {"type": "array", "items": {"enum": list(self.classes)}}, "probabilities": self.shares}
 
     def known(self, y_NK: NDArray[Any]) -> NDArray[np.bool_]:
         """(N,) which encoded targets are there."""
@@ -122,12 +103,11 @@ class Labels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     def decode(self, arrays: Arrays, decision: Decision) -> Batch:
         """(N, K) probabilities -> `prediction`, a list of labels per row, and `probabilities`, one object per row."""
         p_NK = arrays[self.array]
-        names = [name_of(label) for label in self.classes]
         return {
             "prediction": [
                 [label for label, there in zip(self.classes, row, strict=True) if there] for row in self.decided(p_NK, decision).tolist()
             ],
-            "probabilities": [dict(zip(names, row, strict=True)) for row in p_NK.tolist()],
+            "probabilities": self.by_name(p_NK),
         }
 
     def rows(self, values: Values) -> list[Sequence[Label] | None]:

@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.columns.classes import (
-    NUMBER,
     UNLABELLED,
     Label,
     codes_by_label,
@@ -36,6 +34,7 @@ from fermion.columns.number import read_numbers
 from fermion.columns.quantiles import Quantiles
 from fermion.columns.survival import Survival
 from fermion.columns.tags import Tags
+from fermion.columns.target import Named, Standardised
 from fermion.core.errors import DataError, SpecError, Told, did_you_mean
 
 __all__ = [
@@ -66,7 +65,7 @@ __all__ = [
 FARTHEST = 1e150  # of a number to predict; the squares of more are infinite
 
 
-class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", tag="probability"):
+class Probability(Named, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type", tag="probability"):
     """The graph's array `array` holds one probability per class, (N, K) float32, in the order of `classes` (sorted, frozen at fit).
 
     With `ordered` the classes are ranks in the order that was declared: a mistake by two is worse than one by one.
@@ -76,9 +75,6 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     ((False, True), [1, -1])
     """
 
-    target: str
-    array: str = ""
-    classes: tuple[Label, ...] = ()
     ordered: bool = False
 
     def fit(self, values: Values) -> Self:
@@ -121,21 +117,9 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         return "ordinal" if self.ordered else "binary" if len(self.classes) <= 2 else "multiclass"
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """The columns that hold the truth."""
-        return (self.target,)
-
-    @property
-    def tail(self) -> tuple[int, ...]:
-        """The shape of one row of the array: (K,)."""
-        return (len(self.classes),)
-
-    @property
     def answers(self) -> dict[str, Any]:
         """What an answer holds, as JSON Schemas by key."""
-        names = [name_of(label) for label in self.classes]
-        shares = {"type": "object", "properties": dict.fromkeys(names, NUMBER), "required": names, "additionalProperties": False}
-        return {"prediction": {"enum": list(self.classes)}, "probabilities": shares}
+        return {"prediction": {"enum": list(self.classes)}, "probabilities": self.shares}
 
     def known(self, y_N: NDArray[Any]) -> NDArray[np.bool_]:
         """(N,) which encoded targets are there."""
@@ -149,11 +133,7 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     def decode(self, arrays: Arrays, decision: Decision) -> Batch:
         """(N, K) probabilities -> `prediction`, as decided, and `probabilities`, one object per row."""
         p_NK = arrays[self.array]
-        names = [name_of(label) for label in self.classes]
-        return {
-            "prediction": [self.classes[code] for code in decision.decide(p_NK).tolist()],
-            "probabilities": [dict(zip(names, row, strict=True)) for row in p_NK.tolist()],
-        }
+        return {"prediction": [self.classes[code] for code in decision.decide(p_NK).tolist()], "probabilities": self.by_name(p_NK)}
 
     def index(self, label: str | None) -> int:
         """The position of a class by its name in the project file; the last one for None.
@@ -169,7 +149,7 @@ class Probability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         return names.index(label)
 
 
-class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="value"):
+class Value(Standardised, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="value"):
     """The graph's array `array` holds (N,) float32 `v`; the answer is `offset + scale * v` in float64.
 
     Models learn the standardised value, so that large targets lose nothing in float32.
@@ -178,24 +158,12 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     [1.0]
     """
 
-    target: str
-    array: str = ""
-    offset: float = 0.0
-    scale: float = 1.0
-
     def fit(self, values: Values) -> Self:
         """The mean and the standard deviation of the training part."""
         y_N = read_numbers(values)
         if (far_N := np.abs(np.nan_to_num(y_N)) > FARTHEST).any():
             raise rejected(values, int(far_N.argmax()), f"between -{FARTHEST:g} and {FARTHEST:g}")
-        y_N = y_N[~np.isnan(y_N)]
-        spread = float(y_N.std()) if y_N.size else 1.0
-        return type(self)(
-            target=self.target,
-            array=self.array or f"value:{self.target}",
-            offset=float(y_N.mean()) if y_N.size else 0.0,
-            scale=spread if spread > 0 else 1.0,
-        )
+        return self.standardised(y_N, "value")
 
     def encode(self, values: Values) -> NDArray[np.float64]:
         """Numbers -> (N,) float64 standardised, NaN where missing."""
@@ -206,33 +174,10 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """Which metrics it has."""
         return "regression"
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The columns that hold the truth."""
-        return (self.target,)
-
-    @property
-    def tail(self) -> tuple[int, ...]:
-        """The shape of one row of the array: one number."""
-        return ()
-
-    @property
-    def answers(self) -> dict[str, Any]:
-        """What an answer holds, as JSON Schemas by key."""
-        return {"prediction": NUMBER}
-
-    def known(self, y_N: NDArray[Any]) -> NDArray[np.bool_]:
-        """(N,) which encoded targets are there."""
-        return ~np.isnan(y_N)
-
     def prior(self, y_N: NDArray[Any], w_N: NDArray[Any] | None = None) -> NDArray[np.float64]:
         """() the weighted mean of labelled rows."""
         w_N = unit_weights(w_N, len(y_N))
         return np.asarray(np.average(y_N, weights=w_N) if w_N.sum() > 0 else 0.0)
-
-    def restore(self, v_N: NDArray[Any]) -> NDArray[np.float64]:
-        """Standardised values -> values in the target's own unit."""
-        return self.offset + self.scale * v_N.astype(np.float64)
 
     def decode(self, arrays: Arrays, decision: Decision) -> Batch:
         """(N,) standardised values -> `prediction`; there is nothing to decide."""

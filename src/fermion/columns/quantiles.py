@@ -6,13 +6,14 @@ import itertools
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, structs
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from fermion.columns.classes import NUMBER, unit_weights
 from fermion.columns.column import Arrays, Batch, Values
 from fermion.columns.decision import Decision
 from fermion.columns.number import read_numbers
+from fermion.columns.target import Standardised
 from fermion.core.errors import SpecError
 
 Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
@@ -49,7 +50,7 @@ def quantiles_of(y_N: NDArray[Any], w_N: NDArray[Any], levels: tuple[float, ...]
     return np.asarray(y_N, np.float64)[order][at_Q]
 
 
-class Quantiles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="quantiles"):
+class Quantiles(Standardised, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="quantiles"):
     """A number, answered by how low, how likely and how high it may be: P(y <= q_k) = levels[k].
 
     The prediction is the quantile nearest to the median. The graph's array `array` holds (N, Q) float32 quantiles of the standardised
@@ -65,28 +66,13 @@ class Quantiles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
 
     levels: Annotated[tuple[Level, ...], Meta(description="The shares of rows that lie below each quantile, rising.")] = (0.1, 0.5, 0.9)
     target: str = ""
-    array: str = ""
-    offset: float = 0.0
-    scale: float = 1.0
 
     def __post_init__(self) -> None:
         check_levels(self.levels)
 
-    def of(self, target: str) -> Quantiles:
-        """The same for this column."""
-        return structs.replace(self, target=target)
-
     def fit(self, values: Values) -> Quantiles:
         """The mean and the standard deviation of the training part."""
-        y_N = read_numbers(values)
-        y_N = y_N[~np.isnan(y_N)]
-        spread = float(y_N.std()) if y_N.size else 1.0
-        return structs.replace(
-            self,
-            array=self.array or f"quantiles:{self.target}",
-            offset=float(y_N.mean()) if y_N.size else 0.0,
-            scale=spread if spread > 0 else 1.0,
-        )
+        return self.standardised(read_numbers(values), "quantiles")
 
     def encode(self, values: Values) -> NDArray[np.float64]:
         """Numbers -> (N,) float64 standardised, NaN where missing."""
@@ -96,11 +82,6 @@ class Quantiles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     def task(self) -> Literal["quantiles"]:
         """Which metrics it has."""
         return "quantiles"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The columns that hold the truth."""
-        return (self.target,)
 
     @property
     def tail(self) -> tuple[int, ...]:
@@ -118,17 +99,9 @@ class Quantiles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
         found = {"type": "object", "properties": dict.fromkeys(self.names, NUMBER), "required": self.names, "additionalProperties": False}
         return {"prediction": NUMBER, "quantiles": found}
 
-    def known(self, y_N: NDArray[Any]) -> NDArray[np.bool_]:
-        """(N,) which encoded targets are there."""
-        return ~np.isnan(y_N)
-
     def prior(self, y_N: NDArray[Any], w_N: NDArray[Any] | None = None) -> NDArray[np.float64]:
         """(Q,) the weighted quantiles of labelled rows."""
         return quantiles_of(y_N, unit_weights(w_N, len(y_N)), self.levels) if len(y_N) else np.zeros(len(self.levels))
-
-    def restore(self, v: NDArray[Any]) -> NDArray[np.float64]:
-        """Standardised values -> values in the target's own unit."""
-        return self.offset + self.scale * v.astype(np.float64)
 
     def decode(self, arrays: Arrays, decision: Decision | None) -> Batch:
         """(N, Q) standardised quantiles -> `prediction`, the one nearest to the median, and `quantiles`, one object per row."""

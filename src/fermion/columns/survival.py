@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 from numpy.typing import NDArray
 
 from fermion.columns.classes import NUMBER, listed, unit_weights
 from fermion.columns.column import Arrays, Batch, Values, is_missing, rejected
 from fermion.columns.decision import Decision
+from fermion.columns.target import Target
 from fermion.core.errors import SpecError
 
 POINTS = 10  # times at which survival is answered, where none are declared
 LEAST = 1e-12
 
 
-class Survival(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="survival"):
+class Survival(Target, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="survival"):
     """How long until something happens, where for some rows it was not seen to happen.
 
     The column is the time until the event, or until the row was last seen without it (censored); `event` names the column that says which.
@@ -49,15 +50,10 @@ class Survival(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         Meta(description="When survival is answered, rising; quantiles of the event times when left out."),
     ] = ()
     target: str = ""
-    array: str = ""
 
     def __post_init__(self) -> None:
         if any(early >= late for early, late in zip(self.times, self.times[1:], strict=False)):
             raise SpecError("the times of a survival target", rule="rising", given=list(self.times))
-
-    def of(self, target: str) -> Survival:
-        """The same for this column."""
-        return structs.replace(self, target=target)
 
     def fit(self, values: Values) -> Survival:
         """The times at which survival is answered: quantiles of the times of events.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 from numpy.typing import NDArray
 
 from fermion.columns.classes import (
@@ -23,9 +23,10 @@ from fermion.columns.classes import (
 )
 from fermion.columns.column import Arrays, Batch, Values, is_missing, rejected
 from fermion.columns.decision import Decision
+from fermion.columns.target import Named
 
 
-class Tags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="tags"):
+class Tags(Named, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="tags"):
     """One label per step of a column: of a series, or of a text whose tokens are what is labelled.
 
     A value is a list of labels, as long as the column has steps; null is a step of which nothing is known. Labels B-KIND and I-KIND mark
@@ -49,12 +50,6 @@ class Tags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         Literal["marks", "runs"], Meta(description="How labels mark spans: by B- and I-, or as runs of one label other than O.")
     ] = "marks"
     target: str = ""
-    array: str = ""
-    classes: tuple[Label, ...] = ()
-
-    def of(self, target: str) -> Tags:
-        """The same for this column."""
-        return structs.replace(self, target=target)
 
     def fit(self, values: Values) -> Tags:
         """The sorted labels of the training part.
@@ -87,11 +82,6 @@ class Tags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     def task(self) -> Literal["tagging"]:
         """Which metrics it has."""
         return "tagging"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The columns that hold the truth."""
-        return (self.target,)
 
     @property
     def tail(self) -> tuple[int, ...]:
