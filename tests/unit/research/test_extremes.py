@@ -129,5 +129,6 @@ def test_blends_choose_for_targets_of_other_kinds() -> None:
     assert greedy(terms, np.ones(50), labels, rounds=5).tolist() == [5, 0]
     rows = structs.replace(table(["a", "b"] * 20, x=np.arange(40.0).tolist()), outputs=(count.fit(y_N[:40].tolist()),))
     rows = structs.replace(rows, targets={"y": rows.outputs[0].encode(y_N[:40].tolist())})
-    fitted = Blend(members=(Baseline(), Trees(threads=1))).fit(rows, rows, Run())
-    assert fitted.notes[0].startswith("trees is left out: model: the target `y` (count) must be one that the model can learn")
+    fitted = Blend(members=(Baseline(), Linear(), Trees(threads=1))).fit(rows, rows, Run())
+    assert fitted.notes[0].startswith("linear is left out: model: the target `y` (count) must be one that the model can learn")
+    assert "trees" in fitted.notes[1]
