@@ -28,7 +28,6 @@ from fermion.research.model import Export
 from fermion.research.parity import ROWS, batch_for, check_parity
 
 OPSET = 20
-TRIES = 2  # exports of a net whose lengths vary, until none of them is stuck
 LONG = 131  # steps of the rows that an export is traced with
 
 
@@ -160,27 +159,18 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies:
     lengths = {name: torch.export.Dim(name) for name in names}
     rows = torch.export.Dim("batch")
     dynamic = tuple({0: rows, **{axis: lengths[length] for axis, length in free.get(name, {}).items()}} for name in examples)
-    model: Any = None
-    stuck: list[Any] = []
-    for attempt in range(TRIES if free else 1):
-        # Lengths of different columns differ, so that none is taken for another.
-        traced = {name: LONG + 7 * position + 60 * attempt for position, name in enumerate(names)}
-        shapes = [
-            (2, *(traced[free[name][axis]] if axis in free.get(name, {}) else size for axis, size in enumerate(array.shape[1:], 1)))
-            for name, array in examples.items()
-        ]
-        model = _exported(
-            module, [np.zeros(shape, one.dtype) for shape, one in zip(shapes, examples.values(), strict=True)], examples, outputs, dynamic
-        )
-        stuck = [
-            (one, axis)
-            for one in model.graph.input
-            for axis in free.get(one.name, {})
-            if not one.type.tensor_type.shape.dim[axis].dim_param
-        ]
-        if not stuck:
-            break
-        torch.compiler.reset()  # what it keeps of earlier exports in this process may be the reason
+    # Lengths of different columns differ, so that none is taken for another.
+    traced = {name: LONG + 7 * position for position, name in enumerate(names)}
+    shapes = [
+        (2, *(traced[free[name][axis]] if axis in free.get(name, {}) else size for axis, size in enumerate(array.shape[1:], 1)))
+        for name, array in examples.items()
+    ]
+    model = _exported(
+        module, [np.zeros(shape, one.dtype) for shape, one in zip(shapes, examples.values(), strict=True)], examples, outputs, dynamic
+    )
+    stuck = [
+        (one, axis) for one in model.graph.input for axis in free.get(one.name, {}) if not one.type.tensor_type.shape.dim[axis].dim_param
+    ]
     if stuck:  # torch found a reason in the net and went on without saying so
         given, axis = stuck[0]
         raise FermionError(
@@ -196,6 +186,11 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies:
 def _exported(
     module: nn.Module, given: Sequence[NDArray[Any]], names: Iterable[str], outputs: Sequence[str], dynamic: tuple[Any, ...]
 ) -> Any:
+    for looped in (torch.ops.aten.gru.input, torch.ops.aten.lstm.input):
+        # While it captures, the exporter puts a loop in the place of these, which any length goes through. It writes that into the
+        # table of kernels, past what torch remembers of the last look there; from the second export in a process on, the steps would
+        # be written out one by one, as many as the example has.
+        getattr(looped, "_dispatch_cache", {}).clear()
     with quiet():
         program = torch.onnx.export(
             module,

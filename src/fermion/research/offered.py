@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from fermion.columns.output import Output
 from fermion.columns.schema import Schema
-from fermion.core.errors import DataError, Told
+from fermion.research.targets import check_kind
 
 
 class Input(Struct, frozen=True, kw_only=True):
@@ -60,17 +60,11 @@ def plain(outputs: Sequence[Output], model: str) -> tuple[Answered, ...]:
     """What a model that knows classes and single numbers alone has to give.
 
     Raises:
-        DataError: an output is of another kind.
+        SpecError: an output is of another kind.
     """
     made: list[Answered] = []
     for output in outputs:
-        if output.__struct_config__.tag not in ("probability", "value"):
-            raise DataError(
-                f"the target `{output.target}`",
-                rule=f"classes or one number, for a model of the type {model}",
-                given=Told(type(output).__name__.lower()),
-                remedy="Use a model of the package, or `model: {type: torch}`.",
-            )
+        check_kind(output, model=model)
         made.append(Answered(array=output.array, target=output.target, shape=output.tail, size=math.prod(output.tail)))
     return tuple(made)
 

@@ -47,6 +47,23 @@ def labelled(output: Output, encoded: Encoded) -> Target:
     return Target(output=output, at=at, y=y_N[at], w=w / w.mean() if len(at) else w)
 
 
+def check_kind(output: Output, *, kinds: tuple[type, ...] = PLAIN, model: str = "") -> None:
+    """Refuse a kind of output that the model cannot learn, with the models that can.
+
+    Raises:
+        SpecError: it is none of `kinds`.
+    """
+    if not isinstance(output, kinds):
+        what = type(output).__name__.lower()
+        raise SpecError(
+            f"the target `{output.target}` ({what})",
+            rule="one that the model can learn",
+            given=Told(f"model.type: {model}" if model else "a model for classes and numbers"),
+            remedy=f"These can: {', '.join(ABLE.get(what, (*OTHERS, *NETS)))}.",
+            where="model",
+        )
+
+
 def learnable(output: Output, encoded: Encoded, *, kinds: tuple[type, ...] = PLAIN, model: str = "") -> Target:
     """The labelled rows of the training part.
 
@@ -58,15 +75,7 @@ def learnable(output: Output, encoded: Encoded, *, kinds: tuple[type, ...] = PLA
         SpecError: it cannot learn this one.
         DataError: there is none, or all are of one class.
     """
-    if not isinstance(output, kinds):
-        what = type(output).__name__.lower()
-        raise SpecError(
-            f"the target `{output.target}` ({what})",
-            rule="one that the model can learn",
-            given=Told(f"model.type: {model}" if model else "a model for classes and numbers"),
-            remedy=f"These can: {', '.join(ABLE.get(what, (*OTHERS, *NETS)))}.",
-            where="model",
-        )
+    check_kind(output, kinds=kinds, model=model)
     target = labelled(output, encoded)
     subject = f"the training part of `{output.target}`"
     if not len(target):

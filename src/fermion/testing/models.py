@@ -40,12 +40,14 @@ class ModelContract:
     """Set `model` and, beside classes and numbers, the `kinds` of targets that it learns: the others in `KINDS` it has to refuse.
 
     None leaves both out, where another model's tests say it of the same code.
-    Override `columns` and `batch` for a model that reads other columns, `learns` for one that does not look.
+    Override `columns` and `batch` for a model that reads other columns, `learns` for one that does not look, `dear` for one whose fit takes
+    long: then one fit with three targets has to tell it all.
     """
 
     model: Any  # a Model that is a msgspec Struct
     kinds: tuple[str, ...] | None = ()
     learns = True
+    dear = False
     rows = ROWS
 
     def columns(self) -> dict[str, Column]:
@@ -110,6 +112,11 @@ class ModelContract:
             _FITTED[key] = (self.model.fit(train, valid, Run(seed=seed)), held)
         return _FITTED[key]
 
+    def again(self) -> None:
+        """Skip a test that fits anew, where a fit is dear."""
+        if self.dear:
+            pytest.skip("a fit of this model takes long, and this takes another one")
+
     def runtime(self, *targets: str) -> Runtime:
         """The export of `fit(targets)` as it is served, made once: a torch graph takes seconds."""
         key = (type(self), targets)
@@ -145,10 +152,12 @@ class ModelContract:
                 assert np.mean(got.argmax(axis=1) != y_N) < 0.75 * np.mean(majority != y_N)
 
     def test_same_seed_same_result(self) -> None:
+        self.again()
         train, valid, _ = self.table()
         _close(self.model.fit(train, valid, Run(seed=0)).run(valid.arrays), self.fit()[0].run(valid.arrays), 0.0)
 
     def test_fitting_and_predicting_change_nothing(self) -> None:
+        self.again()
         train, valid, held = self.table()
         before = msgspec.json.encode(self.model)
         copies = [{name: array.copy() for name, array in part.items()} for part in (train.arrays, train.targets, valid.arrays)]
@@ -199,6 +208,8 @@ class ModelContract:
     @pytest.mark.parametrize("targets", [("kind",), ("price",), ("kind", "band", "price")], ids="+".join)
     def test_the_export_is_the_model(self, targets: tuple[str, ...]) -> None:
         """On held-out rows and on strange ones, all together and one alone."""
+        if len(targets) == 1:
+            self.again()
         fitted, held = self.fit(targets=targets)
         arrays = fitted.schema.encode(held)
         one = {name: array[:1] for name, array in arrays.items()}
@@ -241,6 +252,7 @@ class ModelContract:
 
     def test_weights_count(self) -> None:
         """Where labels are drawn by lot, rows of one class with a thousandth of the weight make that class improbable."""
+        self.again()
         train, valid, _ = self.table()
         lot_N = np.random.default_rng(1).integers(0, 2, len(train))
         even = msgspec.structs.replace(train, targets={"kind": lot_N})
@@ -250,6 +262,7 @@ class ModelContract:
         assert shares[1] < 0.5 * shares[0]
 
     def test_unlabelled_rows_count_for_their_other_target(self) -> None:
+        self.again()
         if not self.learns:
             pytest.skip("this model does not look at its inputs")
         train, valid, _ = self.table(targets=("kind", "price"))
@@ -262,11 +275,13 @@ class ModelContract:
         assert np.mean((made[train.outputs[1].array] - v_N) ** 2) < 0.75 * np.mean(v_N**2)
 
     def test_weights_of_rows_are_accepted_with_every_target(self) -> None:
+        self.again()
         train, valid, _ = self.table(targets=("kind", "band", "price"), weights=True)
         for made in self.model.fit(train, valid, Run()).run(valid.arrays).values():
             assert np.isfinite(made).all()
 
     def test_no_time_and_a_stop_give_a_model_or_a_clear_error(self) -> None:
+        self.again()
         train, valid, _ = self.table()
         stopped = Run()
         stopped.stop()

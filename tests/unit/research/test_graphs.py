@@ -8,6 +8,7 @@ from torch import nn
 
 from fermion.columns.output import Probability, Value
 from fermion.core.errors import FermionError
+from fermion.research import graphs
 from fermion.research.blocks import ConvNet, ConvNormAct, Facts, Pixels
 from fermion.research.graphs import Net, folded
 from fermion.research.model import Export
@@ -90,3 +91,24 @@ def test_folding_changes_no_answer_and_leaves_the_net_alone() -> None:
     x = torch.rand(2, 2, 5, 5)
     torch.testing.assert_close(folded(block.eval())(x), block(x))
     assert isinstance(block.norm, nn.BatchNorm2d)
+
+
+def test_recurrent_layers_take_any_length_in_every_export_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second on, torch would write out the steps of the example, one by one."""
+    monkeypatch.setattr(graphs, "LONG", 5)
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.forth, self.memory = nn.GRU(2, 3, batch_first=True), nn.LSTM(2, 3, batch_first=True)
+
+        def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor]:
+            return (self.forth(given[0])[0][:, -1] + self.memory(given[0])[0][:, -1],)
+
+    module, rng = Both().eval(), np.random.default_rng(0)
+    for _ in range(2):
+        graph = graphs.to_onnx(module, {"x": np.zeros((2, 5, 2), np.float32)}, ["y"], {"x": {1: "length"}})
+        for length in (1, 9):
+            x = rng.normal(size=(3, length, 2)).astype(np.float32)
+            with torch.no_grad():
+                np.testing.assert_allclose(run_onnx(graph, {"x": x})["y"], module(torch.from_numpy(x))[0].numpy(), atol=1e-5)
