@@ -24,6 +24,7 @@ from fermion.research.targets import EVERY, labelled, learnable
 
 FEW, BAGS = 2000, 20  # validation rows under which the weights are means over so many bootstraps
 WIDE = {"type": "trees", "leaves": 127, "min_leaf": 5}
+DROPPING = {"type": "tabm", "members": 16, "dropout": 0.1}  # better where rows are noisy, worse where they lie on smooth functions
 SMALL, FOLDS, ROOMY = 10_000, 5, 30.0  # rows under which the default members are fitted on so many folds, given so many seconds
 
 
@@ -38,7 +39,8 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     equal share of the time that those before it left.
 
     Args:
-        members: the models; left out: trees, trees of 127 leaves, catboost where it is installed, realmlp and tabm.
+        members: the models; left out: trees, trees of 127 leaves, catboost where it is installed, realmlp, and tabm of 8 members and of
+            16 with dropout.
         rounds: of the greedy selection.
         weights: "chosen" by the greedy selection, or "equal": where rows in use will be unlike the validation part, it may choose what only
             does well on rows like it.
@@ -164,7 +166,7 @@ def _judged(fits: list[Fitted], train: Encoded, valid: Encoded) -> tuple[list[Ar
 
 
 def _default(train: Encoded) -> tuple[Any, ...]:
-    """Boosted trees of two sizes and two libraries, and two nets."""
+    """Boosted trees of two sizes and two libraries, and nets of two kinds, one of them twice."""
     layout = train.schema.layout
     if not layout.numbers and not layout.codes:
         raise DataError(
@@ -174,7 +176,7 @@ def _default(train: Encoded) -> tuple[Any, ...]:
             remedy="Name the members: model: {type: blend, members: [{type: ...}, {type: ...}]}",
         )
     boosted = ("trees", WIDE, *(("catboost",) if importlib.util.find_spec("catboost") else ()))
-    return tuple(registry.read("models", model, where="members") for model in (*boosted, "realmlp", "tabm"))
+    return tuple(registry.read("models", model, where="members") for model in (*boosted, "realmlp", "tabm", DROPPING))
 
 
 def _of(name: str, curve: Curve) -> Curve:
