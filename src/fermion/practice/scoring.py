@@ -28,7 +28,7 @@ class Folds(Struct, frozen=True, kw_only=True):
 
 
 def score(table: Table, marks: Marks, product: Product, findings: list[Finding], spec: Spec, run: Run) -> Report:
-    """The report of a product on the test part; decisions are chosen on the validation part, or on all other rows out of fold.
+    """The report of a product on the test part; decisions are chosen on the validation part, or on all rows that some model was blind to.
 
     Raises:
         DataError: a held-out row has a class that training did not have, or a value that does not fit.
@@ -43,9 +43,10 @@ def score(table: Table, marks: Marks, product: Product, findings: list[Finding],
     test = table.take(rows["test"])
     valid, chosen_by = held.get("validation"), None
     if (folded := unpacked(product.out_of_fold)) is not None:
-        both = np.concatenate([rows["train"], rows["validation"]])
+        blind = np.flatnonzero(np.all([np.isfinite(said.reshape(len(said), -1)).all(axis=1) for said in folded.values()], axis=0))
+        both = np.concatenate([rows["train"], rows["validation"]])[blind]
         valid = encode(table, product.schema, product.outputs, weights_N, rows=both, scratch=run.folder)
-        valid = msgspec.structs.replace(valid, arrays={"row": np.arange(len(both))})
+        valid = msgspec.structs.replace(valid, arrays={"row": blind})
         chosen_by = Folds(said=folded)
     return evaluate(
         product.runtime(),

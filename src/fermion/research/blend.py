@@ -16,16 +16,19 @@ from fermion.core import registry
 from fermion.core.declared import part
 from fermion.core.errors import DataError, FermionError, SpecError, Stopped, Told
 from fermion.core.run import Run
+from fermion.research.cat import Catboost
 from fermion.research.folded import Folded
 from fermion.research.mixture import Mixture, answered, called, joined, mean_of
 from fermion.research.model import Curve, Encoded, Fitted, Model
 from fermion.research.rowloss import losses_of, mixed_loss
 from fermion.research.targets import EVERY, labelled, learnable
+from fermion.research.trees import Trees
 
 FEW, BAGS = 2000, 20  # validation rows under which the weights are means over so many bootstraps
 WIDE = {"type": "trees", "leaves": 127, "min_leaf": 5}
 DROPPING = {"type": "tabm", "members": 16, "dropout": 0.1}  # better where rows are noisy, worse where they lie on smooth functions
-SMALL, FOLDS, ROOMY = 10_000, 5, 30.0  # rows under which the default members are fitted on so many folds, given so many seconds
+SMALL, FOLDS, ROOMY = 10_000, 5, 30.0  # rows under which all default members are fitted on so many folds, given so many seconds
+BOOSTED = (Trees, Catboost)
 
 
 class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="blend"):
@@ -45,8 +48,9 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         weights: "chosen" by the greedy selection, or "equal": where rows in use will be unlike the validation part, it may choose what only
             does well on rows like it.
         folds: 2 or more fits each member that often, each time without one part of the training and validation rows (`folded`): the
-            weights are then chosen on all rows, by answers of models that did not see them. 0 fits it once. Left out: 5 where the
-            members are left out too, training and validation part together have fewer than 10,000 rows, and 30 seconds are left; else 0.
+            weights are then chosen on all rows, by answers of models that did not see them. 0 fits it once. Left out: where the members
+            are left out too and 30 seconds are left, 5 for boosted trees, which are cheap, and with fewer than 10,000 rows in both parts
+            together for all; else 0.
 
     >>> Blend(members=("linear", {"type": "trees", "leaves": 7})).members[1].leaves
     7
@@ -79,8 +83,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         for output in train.outputs:
             learnable(output, train, kinds=EVERY)
         models = self.members or _default(train)
-        small = not self.members and len(train) + len(valid) < SMALL and run.left() >= ROOMY
-        folds = self.folds if self.folds is not None else FOLDS if small else 0
+        roomy = run.left() >= ROOMY
         kept: list[tuple[str, Fitted]] = []
         notes: list[str] = []
         refused: FermionError | None = None
@@ -88,6 +91,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             if kept and run.left() <= 0:
                 notes.append(f"no time was left for {name}")
                 continue
+            folds = self._folds(model, train, valid, roomy=roomy)
             member: Model = Folded(model=model, folds=folds) if folds else model
             try:
                 kept.append((name, member.fit(train, valid, run.within(1 / (len(models) - place)))))
@@ -101,10 +105,11 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             assert refused is not None
             raise refused
         names, fits = [name for name, _ in kept], [fitted for _, fitted in kept]
-        made, rows = _judged(fits, train, valid)
+        held = _held(fits, train, valid)
+        rows = joined(train, valid) if len(valid) else train
         weights: dict[str, tuple[float, ...]] = {}
         for output in train.outputs:
-            weights[output.array], told = self._weights(output, made, rows, run)
+            weights[output.array], told = self._weights(output, held, rows, run)
             parts = [f"{name} {weight:.2f}" for name, weight in zip(names, weights[output.array], strict=True) if weight > 0]
             notes.append(f"blend for {output.target}: {', '.join(parts)}{told}")
         for name, fitted in kept:
@@ -112,27 +117,35 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         learned = Mixture(
             outputs=train.outputs, members=tuple(fitted.learned for fitted in fits), weights=weights, given=train.schema.layout.names
         )
-        folded = [fitted.out_of_fold for fitted in fits]
+        folded = any(fitted.out_of_fold is not None for fitted in fits)
         return Fitted(
             schema=train.schema,
             outputs=train.outputs,
             learned=learned,
             curves=tuple(_of(name, curve) for name, fitted in kept for curve in fitted.curves),
             notes=tuple(notes),
-            out_of_fold=mean_of([one for one in folded if one is not None], weights) if None not in folded else None,
+            out_of_fold=mean_of(held, weights) if folded else None,
         )
 
-    def _weights(self, output: Output, made: list[Arrays], rows: Encoded, run: Run) -> tuple[tuple[float, ...], str]:
+    def _folds(self, model: Model, train: Encoded, valid: Encoded, *, roomy: bool) -> int:
+        """The folds of one member; 0 for none."""
+        if self.folds is not None or self.members or not roomy:
+            return self.folds or 0
+        small = len(train) + len(valid) < SMALL
+        return FOLDS if small or (isinstance(model, BOOSTED) and len(valid)) else 0
+
+    def _weights(self, output: Output, held: list[Arrays], rows: Encoded, run: Run) -> tuple[tuple[float, ...], str]:
         """The weights of one output and what there is to say about them."""
         if self.weights == "equal":
-            return (1.0,) * len(made), ", all alike, as `weights` says"
-        target = labelled(output, rows) if len(made) > 1 and len(rows) else None
+            return (1.0,) * len(held), ", all alike, as `weights` says"
+        said_MN = [one[output.array] for one in held]
+        blind = np.flatnonzero(np.all([np.isfinite(said.reshape(len(said), -1)).all(axis=1) for said in said_MN], axis=0))
+        target = labelled(output, rows.take(blind)) if len(held) > 1 and len(blind) else None
         if target is None or not len(target):
-            return (1.0,) * len(made), "" if len(made) == 1 else ", all alike: there was no row to choose the weights on"
-        said = [one[output.array][target.at] for one in made]
-        terms = losses_of(output, said, target.y)
+            return (1.0,) * len(held), "" if len(held) == 1 else ", all alike: there was no row to choose the weights on"
+        terms = losses_of(output, [said[blind][target.at] for said in said_MN], target.y)
         if terms is None:
-            return (1.0,) * len(made), f", all alike: weights are not chosen for a target of the kind {output.__struct_config__.tag}"
+            return (1.0,) * len(held), f", all alike: weights are not chosen for a target of the kind {output.__struct_config__.tag}"
         rng, few = run.rng(f"blend {output.target}"), len(target) < FEW
         draws = [rng.multinomial(len(target), target.w / target.w.sum()) for _ in range(BAGS)] if few else [target.w]
         counts_BM = np.array([greedy(terms, np.asarray(draw, dtype=np.float64), output, rounds=self.rounds) for draw in draws])
@@ -157,12 +170,19 @@ def greedy(terms_MN: NDArray[np.float64], weights_N: NDArray[np.float64], output
     return count_M
 
 
-def _judged(fits: list[Fitted], train: Encoded, valid: Encoded) -> tuple[list[Arrays], Encoded]:
-    """What each member says about rows that it did not learn from, and these rows: out of fold, or the validation part."""
-    folded = [fitted.out_of_fold for fitted in fits]
-    if all(one is not None for one in folded):
-        return [one for one in folded if one is not None], joined(train, valid)
-    return [answered(fitted.learned, valid) for fitted in fits] if len(valid) else [{} for _ in fits], valid
+def _held(fits: list[Fitted], train: Encoded, valid: Encoded) -> list[Arrays]:
+    """What each member says about the training rows, then the validation rows, where it did not learn from them; else NaN."""
+    made: list[Arrays] = []
+    for fitted in fits:
+        if fitted.out_of_fold is not None:
+            made.append(fitted.out_of_fold)
+            continue
+        said = answered(fitted.learned, valid if len(valid) else train.take(np.arange(1)))
+        whole = {name: np.full((len(train) + len(valid), *array.shape[1:]), np.nan, dtype=np.float32) for name, array in said.items()}
+        for name, array in said.items():
+            whole[name][len(train) :] = array if len(valid) else array[:0]
+        made.append(whole)
+    return made
 
 
 def _default(train: Encoded) -> tuple[Any, ...]:

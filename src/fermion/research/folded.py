@@ -96,7 +96,7 @@ class Folded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
             learned=learned,
             curves=tuple(_of(place, curve) for place, fitted in enumerate(kept) for curve in fitted.curves),
             notes=(f"the mean of {len(kept)} times {name}, each without one of {folds} folds", *told, *notes),
-            out_of_fold=_together(kept, held, rows) if len(kept) == folds else None,
+            out_of_fold=_together(kept, held, rows),
         )
 
 
@@ -162,11 +162,11 @@ def _strata(output: Output, rows: Encoded) -> NDArray[np.int64]:
 
 
 def _together(kept: list[Fitted], held: list[NDArray[np.int64]], rows: Encoded) -> Arrays:
-    """One answer per row, each from the model that did not learn from it."""
+    """One answer per row, each from the model that did not learn from it; NaN where there is none."""
     whole: Arrays = {}
     for fitted, at in zip(kept, held, strict=True):
         for name, said in answered(fitted.learned, rows.take(at)).items():
-            whole.setdefault(name, np.zeros((len(rows), *said.shape[1:]), dtype=said.dtype))[at] = said
+            whole.setdefault(name, np.full((len(rows), *said.shape[1:]), np.nan, dtype=np.float32))[at] = said
     return whole
 
 

@@ -87,7 +87,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
     decisions: dict[str, Decision] = field(default_factory=dict[str, Decision])
     curves: tuple[Curve, ...] = ()
     notes: tuple[str, ...] = ()  # what the user should know: stopped early, bf16 chosen, ...
-    out_of_fold: Arrays | None = None  # answers to the training rows, then the validation rows, by models that did not see them
+    out_of_fold: Arrays | None = None  # answers to the training rows, then the validation rows, by models that did not see them, or NaN
 
     def run(self, arrays: Arrays) -> Arrays:
         """Encoded arrays -> output arrays."""

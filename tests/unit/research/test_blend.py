@@ -159,6 +159,24 @@ def test_a_blend_of_folds_chooses_on_all_rows() -> None:
     assert len(fitted.export().graphs) == 3  # the baseline does not help
 
 
+def test_members_of_folds_and_members_fitted_once_are_weighed_where_both_are_blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `members` a large table has its trees folded and its nets fitted once; nobody is judged by rows that he learned from."""
+    rng = np.random.default_rng(0)
+    whole = table(400)
+    train, valid = halves(structs.replace(whole, targets={"y": rng.integers(0, 2, 400)}))
+    by_heart = Trees(threads=1, min_leaf=1, leaves=200, rounds=30, lr=0.5, patience=0)
+    monkeypatch.setattr("fermion.research.blend._default", lambda _: (by_heart, Linear(), Baseline()))
+    monkeypatch.setattr("fermion.research.blend.SMALL", 10)
+    fitted = Blend().fit(train, valid, Run())
+    assert fitted.out_of_fold is not None
+    said_NK = fitted.out_of_fold["probabilities:y"]
+    assert np.isnan(said_NK[: len(train)]).all()
+    assert np.isfinite(said_NK[len(train) :]).all()
+    assert isinstance(fitted.learned, Mixture)
+    assert fitted.learned.weights["probabilities:y"][0] < 0.3  # who knows the labels by heart is of no use
+    assert fitted.notes[0].startswith("blend for y: ")
+
+
 def test_groups_stay_together_and_classes_are_shared_out() -> None:
     whole = structs.replace(table(90), units=np.arange(90) // 9)
     fold_N = dealt(whole, 3, Run())
@@ -175,7 +193,8 @@ def test_three_rows_are_folded_as_far_as_they_go(value: bool) -> None:
     fitted = Folded(model=Linear()).fit(rows, rows.take(np.arange(0)), Run())
     assert np.isfinite(fitted.run(rows.arrays)[rows.outputs[0].array]).all()
     if not value:  # one fold holds the only row of its class
-        assert fitted.out_of_fold is None
+        assert fitted.out_of_fold is not None
+        assert np.isnan(fitted.out_of_fold["probabilities:y"]).any(axis=1).sum() == 1
         assert any("is left out" in note for note in fitted.notes)
     with pytest.raises(DataError, match="at least two, so that each can be left out"):
         Folded(model=Baseline()).fit(table(5, value=True).take(np.array([0])), rows.take(np.arange(0)), Run())
