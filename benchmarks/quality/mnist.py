@@ -1,6 +1,6 @@
 """The default `cnn` on MNIST, one thread: test accuracy and minutes, everything at its default.
 
-    FERMION_DATA=/path/to/data python benchmarks/quality/mnist.py [--seeds 3] [--first 0]
+    FERMION_DATA=/path/to/data python benchmarks/quality/mnist.py [--seeds 3] [--first 0] [--augment 1]
 
 55,000 of the official training pictures are learned from, 5,000 choose the checkpoint; the official test part is only measured. Beside
 the default stands `views: shifts`, the mean over five views of a picture, by the same net: it costs no training, and an answer five times
@@ -83,13 +83,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--augment", type=float, default=1.0, help="the strength of the distortion; 0 for none")
     torch.set_num_threads(1)
     words = parser.parse_args()
     train, valid, test = load()
     results: list[dict[str, float]] = []
     for seed in range(words.first, words.first + words.seeds):
         began, cpu = time.perf_counter(), time.process_time()
-        fitted = Cnn().fit(train, valid, Run(seed=seed))
+        fitted = Cnn(augment=words.augment).fit(train, valid, Run(seed=seed))
         spent = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
         result = {"seed": seed, "validation": accuracy(fitted, valid), "test": accuracy(fitted, test), **spent}
         result |= {"validation_shifts": with_shifts(fitted, valid), "test_shifts": with_shifts(fitted, test)}
