@@ -21,14 +21,14 @@ from fermion.research.folded import Folded
 from fermion.research.mixture import Mixture, answered, called, joined, mean_of
 from fermion.research.model import Curve, Encoded, Fitted, Model
 from fermion.research.rowloss import losses_of, mixed_loss
-from fermion.research.targets import EVERY, labelled, learnable
+from fermion.research.targets import EVERY, labelled, learnable, width
 from fermion.research.trees import Trees
 
 FEW, BAGS = 2000, 20  # validation rows under which the weights are means over so many bootstraps
 WIDE = {"type": "trees", "leaves": 127, "min_leaf": 5}
 DROPPING = {"type": "tabm", "members": 16, "dropout": 0.1}  # better where rows are noisy, worse where they lie on smooth functions
-SMALL, FOLDS, ROOMY = 10_000, 5, 30.0  # rows under which all default members are fitted on so many folds, given so many seconds
-BOOSTED = (Trees, Catboost)
+SMALL, FOLDS, ROOMY = 2_000, 5, 30.0  # rows under which all default members are fitted on so many folds, given so many seconds
+BOOSTED, CLASSES = (Trees, Catboost), 10  # what is folded at any size, where a round does not grow more trees than this
 
 
 class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="blend"):
@@ -49,8 +49,8 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             does well on rows like it.
         folds: 2 or more fits each member that often, each time without one part of the training and validation rows (`folded`): the
             weights are then chosen on all rows, by answers of models that did not see them. 0 fits it once. Left out: where the members
-            are left out too and 30 seconds are left, 5 for boosted trees, which are cheap, and with fewer than 10,000 rows in both parts
-            together for all; else 0.
+            are left out too and 30 seconds are left, 5 for boosted trees of up to 10 classes, which are cheap, and with fewer than 2,000
+            rows in both parts together for all; else 0.
 
     >>> Blend(members=("linear", {"type": "trees", "leaves": 7})).members[1].leaves
     7
@@ -132,7 +132,8 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         if self.folds is not None or self.members or not roomy:
             return self.folds or 0
         small = len(train) + len(valid) < SMALL
-        return FOLDS if small or (isinstance(model, BOOSTED) and len(valid)) else 0
+        cheap = isinstance(model, BOOSTED) and sum(width(output) for output in train.outputs) <= CLASSES
+        return FOLDS if small or (cheap and len(valid)) else 0
 
     def _weights(self, output: Output, held: list[Arrays], rows: Encoded, run: Run) -> tuple[tuple[float, ...], str]:
         """The weights of one output and what there is to say about them."""
