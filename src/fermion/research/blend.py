@@ -21,7 +21,7 @@ from fermion.research.folded import Folded
 from fermion.research.mixture import Mixture, answered, called, joined, mean_of
 from fermion.research.model import Curve, Encoded, Fitted, Model
 from fermion.research.rowloss import losses_of, mixed_loss
-from fermion.research.targets import EVERY, labelled, learnable, width
+from fermion.research.targets import EVERY, TAGGED, labelled, learnable, width
 from fermion.research.trees import Trees
 
 FEW, BAGS = 2000, 20  # validation rows under which the weights are means over so many bootstraps
@@ -81,7 +81,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             Stopped: it was stopped before the first member had learned.
         """
         for output in train.outputs:
-            learnable(output, train, kinds=EVERY)
+            learnable(output, train, kinds=(*EVERY, *TAGGED))
         models = self.members or _default(train)
         roomy = run.left() >= ROOMY
         kept: list[tuple[str, Fitted]] = []

@@ -17,7 +17,7 @@ from fermion.core.errors import DataError, FermionError, Stopped, Told
 from fermion.core.run import Run
 from fermion.research.mixture import Mixture, answered, called, joined
 from fermion.research.model import Curve, Encoded, Fitted, Model
-from fermion.research.targets import EVERY, learnable
+from fermion.research.targets import EVERY, TAGGED, learnable
 
 BINS = 10  # by which the folds of a value are alike
 
@@ -55,7 +55,7 @@ class Folded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
             Stopped: it was stopped before the first model had learned.
         """
         for output in train.outputs:
-            learnable(output, train, kinds=EVERY)
+            learnable(output, train, kinds=(*EVERY, *TAGGED))
         rows = joined(train, valid) if len(valid) else train
         fold_N = dealt(rows, self.folds, run)
         folds = int(fold_N.max()) + 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fermion.bundle.steps import Blend, Onnx, Step
 from fermion.columns.column import Arrays
-from fermion.columns.output import Output
+from fermion.columns.output import UNLABELLED, Output
 from fermion.core.errors import FermionError
 from fermion.research.model import Encoded, Export, Learned
 
@@ -98,19 +98,19 @@ def joined(first: Encoded, second: Encoded) -> Encoded:
     """The rows of two parts of one table, one below the other; arrays of varying length are filled up to the longer."""
     padding = {named.name: named.slot.padding for named in first.schema.layout.arrays}
 
-    def both(name: str, one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    def both(one: NDArray[Any], other: NDArray[Any], padding: float) -> NDArray[Any]:
         if one.shape[1:] == other.shape[1:]:
             return np.concatenate([one, other])
         shape = tuple(map(max, one.shape[1:], other.shape[1:]))
-        whole = np.full((len(one) + len(other), *shape), padding.get(name) or 0, dtype=one.dtype)
+        whole = np.full((len(one) + len(other), *shape), padding, dtype=one.dtype)
         whole[(slice(0, len(one)), *(slice(0, size) for size in one.shape[1:]))] = one
         whole[(slice(len(one), None), *(slice(0, size) for size in other.shape[1:]))] = other
         return whole
 
     return structs.replace(
         first,
-        arrays={name: both(name, array, second.arrays[name]) for name, array in first.arrays.items()},
-        targets={name: np.concatenate([target, second.targets[name]]) for name, target in first.targets.items()},
+        arrays={name: both(array, second.arrays[name], padding.get(name) or 0) for name, array in first.arrays.items()},
+        targets={name: both(target, second.targets[name], UNLABELLED) for name, target in first.targets.items()},
         weights=None if first.weights is None or second.weights is None else np.concatenate([first.weights, second.weights]),
         units=None if first.units is None or second.units is None else np.concatenate([first.units, second.units]),
     )

@@ -54,6 +54,14 @@ def test_spans_are_found_and_answered(tmp_path: Path) -> None:
     assert answer["spans"][0] == [{"type": kind, "start": a, "end": b} for kind, a, b in spans(answer["prediction"][0])]
 
 
+def test_folds_of_rows_of_several_lengths_answer_their_mean() -> None:
+    data = {"columns": {"tags": {"type": "tags", "steps": "signal"}, "signal": "sequence"}}
+    quick = {"type": "net", "width": 8, "steps": 40, "batch": 32, "encoders": {"signal": "bag"}}
+    trained = fermion.fit(rows(60), target="tags", data=data, model={"type": "folded", "folds": 2, "model": quick}, evaluate={"draws": 0})
+    answer = trained.predict({"signal": [[0.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [3.0]]})
+    assert [len(labels) for labels in answer["prediction"]] == [8, 1]
+
+
 def test_spans_as_seqeval_finds_them() -> None:
     assert spans(["B-PER", "I-PER", "O", "B-LOC"]) == [("PER", 0, 2), ("LOC", 3, 4)]
     assert spans(["I-PER", "I-LOC", "B-LOC", "B-LOC"]) == [("PER", 0, 1), ("LOC", 1, 2), ("LOC", 2, 3), ("LOC", 3, 4)]
