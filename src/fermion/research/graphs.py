@@ -28,7 +28,7 @@ from fermion.research.model import Export
 from fermion.research.parity import ROWS, batch_for, check_parity
 
 OPSET = 20
-LONG = 131  # steps of the rows that an export is traced with
+LONG, SHORT = 131, 19  # steps of the rows that an export is traced with; recurrent layers are traced step by step
 
 
 class Net:
@@ -160,7 +160,8 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies:
     rows = torch.export.Dim("batch")
     dynamic = tuple({0: rows, **{axis: lengths[length] for axis, length in free.get(name, {}).items()}} for name in examples)
     # Lengths of different columns differ, so that none is taken for another.
-    traced = {name: LONG + 7 * position for position, name in enumerate(names)}
+    steps = SHORT if any(isinstance(part, nn.RNNBase) for part in module.modules()) else LONG
+    traced = {name: steps + 7 * position for position, name in enumerate(names)}
     shapes = [
         (2, *(traced[free[name][axis]] if axis in free.get(name, {}) else size for axis, size in enumerate(array.shape[1:], 1)))
         for name, array in examples.items()
