@@ -10,7 +10,14 @@ HERE = Path(__file__).parent
 DATA = ("reading", "pipeline_speed", "profiling", "features", "splits", "larger", "leaks", "duplicates", "near_texts", "damage", "personal")
 SCRIPTS = [
     *(["import/run.py"], ["serving/run.py"], ["training/run.py"], ["quality/digits.py"], ["quality/mnist.py"], ["fraud/run.py"]),
-    *(["training/loop.py"], ["quality/signs.py"], ["quality/chest.py"], ["quality/heartbeats.py"], ["quality/spoken.py"]),
+    *(
+        ["training/loop.py"],
+        ["quality/signs.py"],
+        ["quality/chest.py"],
+        ["quality/heartbeats.py"],
+        ["quality/spoken.py"],
+        ["quality/intents.py"],
+    ),
     *(["quality/tables.py"], ["quality/taiwan.py"], ["quality/support2.py"]),
     *([f"data/{name}.py"] for name in (*DATA, "labels", "augment", "augment_ablation", "augment_texts", "credit")),
 ]
