@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +64,10 @@ def free_bytes(device: torch.device) -> float:
     with contextlib.suppress(OSError, ValueError):  # of a container
         most, used = (float((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
         free = min(free, most - used)
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    with contextlib.suppress(OSError, ValueError):  # of this process alone, as `ulimit -v` sets it
+    with contextlib.suppress(ImportError, OSError, ValueError):  # of this process alone, as `ulimit -v` sets it
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         if limit != resource.RLIM_INFINITY:
             free = min(free, limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
     return free

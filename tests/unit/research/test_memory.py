@@ -83,6 +83,8 @@ def test_a_batch_that_the_system_refuses_is_halved_and_learned_from() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there is a limit of addresses kept")
 def test_a_limit_of_the_process_is_known_before_the_training() -> None:
+    """A batch of 1,024 rows keeps 512 MB: it is not even tried."""
     limited = trained("kept", 250)
     assert limited["steps"] == 4
-    assert limited["notes"][0].startswith("The memory allows"), limited["notes"]
+    assert max(limited["sizes"]) <= 256
+    assert limited["notes"][0].startswith(("The memory allows", "The memory was too small for")), limited["notes"]
