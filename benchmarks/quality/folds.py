@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
+from suite import one_core
 
 from fermion.columns.output import Probability
 from fermion.core.run import Run
@@ -63,7 +64,11 @@ def interval(values: Sequence[float]) -> dict[str, float]:
 
 
 def measure(name: str, table: Table, spec: Spec, positive: str, *, seeds: int, seconds: float, out: Path) -> None:
-    """Every fold of every seed, printed and kept in a file; folds that are there already are not fitted again."""
+    """Every fold of every seed, printed and kept in a file; folds that are there already are not fitted again.
+
+    Seconds are those of the process on one core, so that other work on the machine takes no time away.
+    """
+    one_core()
     results: dict[str, list[dict[str, Any]]] = json.loads(out.read_text())["folds"] if out.exists() else {}
     for seed in range(seeds):
         done = results.setdefault(str(seed), [])
