@@ -256,7 +256,12 @@ def _told(error: Exception, as_json: bool) -> int:
     if not isinstance(error, FermionError):
         if not as_json and not isinstance(error, OSError | MemoryError):
             raise error  # a defect of ours: the traceback is what a report needs
-        found = FermionError("the command", rule="done", given=Told(f"{type(error).__name__}: {error}"), remedy="Please report this.")
+        remedy = (
+            "Look at the disk: whether it is full, and whether what is named is a folder."
+            if isinstance(error, OSError)
+            else "Please report this."
+        )
+        found = FermionError("the command", rule="done", given=Told(f"{type(error).__name__}: {error}"), remedy=remedy)
         error = found
     if as_json:
         from fermion.app import commands

@@ -55,7 +55,8 @@ class Number(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         with np.errstate(over="ignore"):
             single_N = x_N.astype(np.float32)
         if np.isinf(single_N).any():
-            raise rejected(values, int(np.isinf(single_N).argmax()), f"between -3.4e38 and 3.4e38 of {self.offset:g}")
+            around = f" of {self.offset:g}" if self.offset else ""
+            raise rejected(values, int(np.isinf(single_N).argmax()), f"between -3.4e38 and 3.4e38{around}")
         return (single_N,)
 
     def plain(self, value: object) -> object:
@@ -73,7 +74,7 @@ def read_numbers(values: Values) -> NDArray[np.float64]:
             if type(value) is float or value is None:
                 continue
             if isinstance(value, bool | np.bool) or not isinstance(value, int | float | np.integer | np.floating):
-                raise rejected(values, row, RULE)
+                raise rejected(values, _strange(values, row), RULE)
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise rejected(values, 0, RULE)
     try:
@@ -83,3 +84,14 @@ def read_numbers(values: Values) -> NDArray[np.float64]:
     if np.isinf(x_N).any():
         raise rejected(values, int(np.isinf(x_N).argmax()), RULE)
     return x_N
+
+
+def _strange(values: Values, first: int) -> int:
+    """The row to blame: of texts, as a csv with a stray word has them, the first that is no written number."""
+    for row, value in enumerate(values):
+        if isinstance(value, str) and value.strip():
+            try:
+                float(value)
+            except ValueError:
+                return row
+    return first

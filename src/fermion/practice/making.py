@@ -222,7 +222,7 @@ def plan(table: Table, marks: Marks, spec: Spec) -> Learnable:
             raise DataError(
                 f"the target `{output.target}`",
                 rule="made of at least two classes in the training part",
-                given=Told("one"),
+                given=Told(f"`{output.classes[0]}` alone" if output.classes else "none"),
                 remedy="Choose another target, or another split.",
             )
         if isinstance(output, Probability) and len(output.classes) > MOST_CLASSES:

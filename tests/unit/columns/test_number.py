@@ -46,7 +46,7 @@ def test_a_table_is_no_column() -> None:
 def test_what_float32_cannot_hold_is_refused_with_its_row() -> None:
     with pytest.raises(ValueRejected) as raised:
         Number().encode([1.0, 1e39])
-    assert str(raised.value) == "row 1: value must be between -3.4e38 and 3.4e38 of 0, got 1e+39."
+    assert str(raised.value) == "row 1: value must be between -3.4e38 and 3.4e38, got 1e+39."
     with pytest.raises(ValueRejected, match=r"^row 2: value must be a finite number or null, got 1000"):
         Number().encode([1, 2, 10**400])
 
@@ -57,3 +57,8 @@ def test_the_values_are_left_alone() -> None:
     fitted = Number().fit(values)
     fitted.encode(values)
     assert values.tolist() == [5.0, 6.0]
+
+
+def test_of_texts_the_first_that_is_no_number_is_blamed() -> None:
+    with pytest.raises(ValueRejected, match=r"row 1: .*got 'abc'"):
+        Number().encode(["1", "abc", "2"])

@@ -131,6 +131,15 @@ def test_turning_a_row_around_twice_is_nothing() -> None:
     assert torch.equal(gathered(once, turned(mask)), x)
 
 
+def test_attention_over_what_a_recurrent_encoder_says_is_exported_for_any_length() -> None:
+    """Torch takes the length that a recurrent layer was traced with for the only one, unless it is told."""
+    train = encoded({"pulse": COLUMNS["pulse"]})
+    encoder = Recurrent(width=8, layers=2, both_ways=False)
+    fitted = Network(encoders={"pulse": encoder}, combine="attention", steps=2, batch=32, width=16).fit(train, train, Run())  # type: ignore[arg-type]
+    export = fitted.export()  # compared with the model on rows of many lengths
+    assert export.tolerance <= 1e-3
+
+
 class _Said(Stepwise):
     features, width = 3, 2
 

@@ -84,7 +84,7 @@ def corrupt(name: str, why: object) -> DataError:
     return DataError(
         f"the backbone `{name}`",
         rule="a whole folder as its authors wrote it",
-        given=Told(said[0][:200]),
+        given=Told(said[0][:200].rstrip(".")),
         remedy="Fetch or save it again, and compare its files with their digests.",
     )
 
