@@ -46,11 +46,14 @@ def fold(table: Table, spec: Spec, number: int, positive: str, seconds: float) -
     product = making.fit(table, marks, spec, run)
     output = product.outputs[0]
     assert isinstance(output, Probability)
-    runtime, found = product.runtime(), {}
+    runtime, found, blind = product.runtime(), dict[str, float](), making.unpacked(product.out_of_fold)
     for part in ("validation", "test"):
         some = table.take(parts(marks)[part])
-        answered = runtime.predict(some.batch(product.schema.names))
-        p_N = np.asarray([one[positive] for one in answered["probabilities"]])
+        if part == "validation" and blind is not None:  # some members learned from these rows, each in other folds
+            p_N = blind[output.array][-len(some) :, [str(one) for one in output.classes].index(positive)]
+        else:
+            answered = runtime.predict(some.batch(product.schema.names))
+            p_N = np.asarray([one[positive] for one in answered["probabilities"]])
         found[part] = round(auc(np.asarray([str(value) == positive for value in some.values(output.target)]), p_N), 5)
     weights = next((note for note in product.notes if note.startswith("blend for")), "")
     return {"fold": number, **found, "seconds": round(time.monotonic() - began, 1), "weights": weights}
