@@ -42,8 +42,9 @@ def score(table: Table, marks: Marks, product: Product, findings: list[Finding],
     }
     test = table.take(rows["test"])
     valid, chosen_by = held.get("validation"), None
-    if (folded := unpacked(product.out_of_fold)) is not None:
-        blind = np.flatnonzero(np.all([np.isfinite(said.reshape(len(said), -1)).all(axis=1) for said in folded.values()], axis=0))
+    folded = unpacked(product.out_of_fold) or {}
+    finite = [np.isfinite(said.reshape(len(said), -1)).all(axis=1) for said in folded.values()]
+    if len(blind := np.flatnonzero(np.all(finite, axis=0)) if finite else np.zeros(0, dtype=np.int64)):
         both = np.concatenate([rows["train"], rows["validation"]])[blind]
         valid = encode(table, product.schema, product.outputs, weights_N, rows=both, scratch=run.folder)
         valid = msgspec.structs.replace(valid, arrays={"row": blind})
