@@ -17,6 +17,7 @@ SCRIPTS = [
         ["quality/heartbeats.py"],
         ["quality/spoken.py"],
         ["quality/intents.py"],
+        ["quality/intents.py", "--shots", "10", "--names", "--members", "linear", "nearest"],
     ),
     *(["quality/tables.py"], ["quality/taiwan.py"], ["quality/support2.py"]),
     *([f"data/{name}.py"] for name in (*DATA, "labels", "augment", "augment_ablation", "augment_texts", "credit")),

@@ -96,13 +96,6 @@ def test_traffic_signs_are_told_apart_on_poles_never_seen(fermion: Command, proj
     assert fermion("verify", "projects/traffic-signs", "--json").document["ok"] is True
 
 
-def test_german_traffic_signs_are_checked_before_they_are_learned(fermion: Command, projects: Path, real_data: Path) -> None:
-    if not (real_data / "gtsrb32").is_dir():
-        pytest.skip("FERMION_DATA has no gtsrb32")
-    told = fermion("check", "projects/traffic-signs/real.yaml", "--json", limit=300)
-    assert told.code == 0, told.err
-
-
 def test_heartbeats_of_new_patients_are_told_apart(fermion: Command, projects: Path) -> None:
     """The project with fewer beats and a net that takes seconds to export; its own reads both ways."""
     told = fermion(
@@ -120,8 +113,9 @@ def test_heartbeats_of_new_patients_are_told_apart(fermion: Command, projects: P
     assert fermion("verify", "projects/heart-monitor", "--json").document["ok"] is True
 
 
-def test_the_recordings_of_mit_bih_are_divided_by_patient(fermion: Command, projects: Path, real_data: Path) -> None:
-    if not (real_data / "mitbih_beats").is_dir():
-        pytest.skip("FERMION_DATA has no mitbih_beats")
-    told = fermion("check", "projects/heart-monitor/real.yaml", "--json", limit=300)
+@pytest.mark.parametrize(("project", "data"), [("traffic-signs", "gtsrb32"), ("heart-monitor", "mitbih_beats")])
+def test_real_data_are_checked_before_they_are_learned(fermion: Command, projects: Path, real_data: Path, project: str, data: str) -> None:
+    if not (real_data / data).is_dir():
+        pytest.skip(f"FERMION_DATA has no {data}")
+    told = fermion("check", f"projects/{project}/real.yaml", "--json", limit=300)
     assert told.code == 0, told.err

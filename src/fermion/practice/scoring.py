@@ -15,6 +15,7 @@ from fermion.data.table import Table
 from fermion.practice.making import Product, unpacked
 from fermion.practice.preparation import encode, parts, row_weights
 from fermion.research.evaluate import Report, evaluate
+from fermion.research.model import answered_blind
 
 
 class Folds(Struct, frozen=True, kw_only=True):
@@ -42,9 +43,8 @@ def score(table: Table, marks: Marks, product: Product, findings: list[Finding],
     }
     test = table.take(rows["test"])
     valid, chosen_by = held.get("validation"), None
-    folded = unpacked(product.out_of_fold) or {}
-    finite = [np.isfinite(said.reshape(len(said), -1)).all(axis=1) for said in folded.values()]
-    if len(blind := np.flatnonzero(np.all(finite, axis=0)) if finite else np.zeros(0, dtype=np.int64)):
+    folded = unpacked(product.out_of_fold)
+    if folded is not None and len(blind := answered_blind([*folded.values()])):
         both = np.concatenate([rows["train"], rows["validation"]])[blind]
         valid = encode(table, product.schema, product.outputs, weights_N, rows=both, scratch=run.folder)
         valid = msgspec.structs.replace(valid, arrays={"row": blind})

@@ -19,7 +19,7 @@ from fermion.core.run import Run
 from fermion.research.cat import Catboost
 from fermion.research.folded import Folded
 from fermion.research.mixture import Mixture, answered, called, joined, mean_of
-from fermion.research.model import Curve, Encoded, Fitted, Model
+from fermion.research.model import Curve, Encoded, Fitted, Model, answered_blind
 from fermion.research.rowloss import losses_of, mixed_loss
 from fermion.research.targets import EVERY, TAGGED, labelled, learnable, width
 from fermion.research.trees import Trees
@@ -106,7 +106,8 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             raise refused
         names, fits = [name for name, _ in kept], [fitted for _, fitted in kept]
         held = _held(fits, train, valid)
-        rows = joined(train, valid) if len(valid) else train
+        bare = [structs.replace(one, arrays={}) for one in (train, valid)]  # weights go by answers and truth
+        rows = joined(*bare) if len(valid) else bare[0]
         weights: dict[str, tuple[float, ...]] = {}
         for output in train.outputs:
             weights[output.array], told = self._weights(output, held, rows, run)
@@ -140,7 +141,7 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         if self.weights == "equal":
             return (1.0,) * len(held), ", all alike, as `weights` says"
         said_MN = [one[output.array] for one in held]
-        blind = np.flatnonzero(np.all([np.isfinite(said.reshape(len(said), -1)).all(axis=1) for said in said_MN], axis=0))
+        blind = answered_blind(said_MN)
         target = labelled(output, rows.take(blind)) if len(held) > 1 and len(blind) else None
         if target is None or not len(target):
             return (1.0,) * len(held), "" if len(held) == 1 else ", all alike: there was no row to choose the weights on"

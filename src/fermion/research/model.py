@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
@@ -44,6 +46,15 @@ class Encoded(Struct, frozen=True, kw_only=True):
             weights=None if self.weights is None else self.weights[rows],
             units=None if self.units is None else self.units[rows],
         )
+
+
+def answered_blind(said: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """The rows that all of these answers were given to blind, as `Fitted.out_of_fold` marks them: those without a NaN.
+
+    >>> answered_blind([np.array([[0.4, 0.6], [np.nan, np.nan], [1.0, 0.0]]), np.array([np.nan, 2.0, 3.0])]).tolist()
+    [2]
+    """
+    return np.flatnonzero(np.all([np.isfinite(one.reshape(len(one), -1)).all(axis=1) for one in said], axis=0))
 
 
 class Export(Struct, frozen=True, kw_only=True):
