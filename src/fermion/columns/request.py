@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, defstruct
+from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
 
 from fermion.columns.column import Batch
 from fermion.columns.schema import Field, Schema
@@ -55,18 +56,13 @@ class Requests:
         try:
             request: Any = self._decoder.decode(body)
         except msgspec.ValidationError as bad:
-            raise self._explained(str(bad), body) from None
+            raise (_has_both(body) or self._explained(str(bad))) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+            if "surrogate" in str(bad) and (found := _half_a_character(body)) is not None:
+                raise found from None
             raise RequestRejected("the body", rule="JSON", given=Told(_plainly(str(bad))), remedy=_FORM, where="body") from None
         if (request.rows is UNSET) == (request.columns is UNSET):
-            raise RequestRejected(
-                "the body",
-                rule="one object with either `rows` or `columns`",
-                given=Told("neither" if request.rows is UNSET else "both"),
-                remedy=_FORM,
-                where="$",
-                status=422,
-            )
+            raise _not_one_form("neither" if request.rows is UNSET else "both")
         if request.rows is not UNSET:
             if self._single:
                 return [(self._values(row),) for row in request.rows]
@@ -90,21 +86,22 @@ class Requests:
         (top,), parts = msgspec.json.schema_components([self.body], ref_template="#/components/schemas/{name}")
         return {"schema": top, "components": parts}
 
-    def _explained(self, message: str, body: bytes) -> RequestRejected:
+    def _explained(self, message: str) -> RequestRejected:
         """What msgspec says, as subject, rule, value and remedy."""
         path = (re.search(r" - at `(.*)`$", message) or ["", "$"])[1]
         says = message.split(" - at `")[0]
         remedy, subject = "", "the body" if path == "$" else f"`{path}`"
         if unknown := re.search(r"unknown field `(.*)`", says):
             name = unknown[1]
-            known = ("rows", "columns") if path == "$" else self.schema.names
-            subject, rule, given = "a field", f"one of {', '.join(known[:12])}", Told(f"`{name}`")
-            remedy = did_you_mean(name, known)
+            subject, rule, given = "a field", f"one that `{path}` has", Told(f"`{name}`")
             if path == "$":
-                remedy = _FORM
+                rule, remedy = "one of rows, columns", _FORM
+            elif _ROW.fullmatch(path):
+                rule, remedy = f"one of {', '.join(self.schema.names[:12])}", did_you_mean(name, self.schema.names)
         elif lacking := re.search(r"missing required field `(.*)`", says):
-            subject, rule, given = f"`{lacking[1]}`", "in every row", Told("no such field")
-            remedy = "A missing value is sent as null, where training had missing values."
+            subject, rule, given = f"`{lacking[1]}`", f"in `{path}`", Told("no such field")
+            if _ROW.fullmatch(path):
+                rule, remedy = "in every row", "A missing value is sent as null, where training had missing values."
         elif expected := re.search(r"Expected `(.*)`, got `(.*)`", says):
             rule, given = expected[1], Told(expected[2])
             if expected[2] == "null" and _VALUE.fullmatch(path):
@@ -115,6 +112,10 @@ class Requests:
             most, others = length[1] == "<=", Told("more" if length[1] == "<=" else "fewer")
             rule, given = f"a list of at {'most' if most else 'least'} {length[2]} values", others
             remedy = "Every row has as many as those in training."
+        elif limit := re.search(r"Expected `(.*)` ([<>]=?) (.*)", says):
+            rule, given = " ".join(limit.groups()), Told("less" if limit[2].startswith(">") else "more")
+        elif "base64" in says:
+            rule, given = "base64", Told("other text")
         else:
             rule, given = "a value that the schema allows", Told(says)
         return RequestRejected(subject, rule=rule, given=given, remedy=remedy, where=path, status=422)
@@ -124,6 +125,7 @@ _FORM = 'Send {"rows": [{"name": value, ...}, ...]} or {"columns": {"name": [val
 
 
 _VALUE = re.compile(r"\$\.rows\[\d+\]\.[^\[\]]+|\$\.columns\..+\[\d+\]")  # the place of one value, not of what is within it
+_ROW = re.compile(r"\$\.rows\[\d+\]|\$\.columns")
 
 
 def _typed(field: Field) -> Any:
@@ -137,3 +139,49 @@ def _struct(name: str, fields: list[tuple[str, Any]], rename: dict[str, str]) ->
 
 def _plainly(message: str) -> str:
     return message.removeprefix("JSON is malformed: ")
+
+
+class _Forms(Struct):
+    """Both forms of a body, unread."""
+
+    rows: Raw | UnsetType = UNSET
+    columns: Raw | UnsetType = UNSET
+
+
+def _has_both(body: bytes) -> RequestRejected | None:
+    """The refusal of a body with `rows` and `columns`, whatever else is wrong in them."""
+    try:
+        forms = msgspec.json.decode(body, type=_Forms)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if UNSET in (forms.rows, forms.columns) else _not_one_form("both")
+
+
+def _not_one_form(given: str) -> RequestRejected:
+    rule = "one object with either `rows` or `columns`"
+    return RequestRejected("the body", rule=rule, given=Told(given), remedy=_FORM, where="$", status=422)
+
+
+def _half_a_character(body: bytes) -> RequestRejected | None:
+    """The refusal of the first text with half a surrogate pair: JSON may write it (RFC 8259, 8.2), but it stands for no character."""
+    try:
+        waiting: list[tuple[str, Any]] = [("$", json.loads(body))]
+    except (ValueError, RecursionError):
+        return None
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            there: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            waiting += [(f"{path}.{key}", one) for key, one in reversed(there.items())]
+            value = "".join(there)
+        elif isinstance(value, list):
+            listed: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            waiting += [(f"{path}[{at}]", one) for at, one in reversed(list(enumerate(listed)))]
+        if isinstance(value, str) and _HALF.search(value):
+            given = Told("half a surrogate pair")
+            remedy = "Send both halves, or U+FFFD in their place."
+            return RequestRejected(f"`{path}`", rule="text of whole characters", given=given, remedy=remedy, where=path, status=422)
+    return None
+
+
+_HALF = re.compile("[\ud800-\udfff]")

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from fermion.columns.audio import Audio
 from fermion.columns.category import Category
 from fermion.columns.flag import Flag
 from fermion.columns.image import Image, Pixels
@@ -77,7 +78,7 @@ MALFORMED = {
     "single quotes": b"{'rows': []}",
     "other encodings": '{"rows": []}'.encode("utf-16"),
     "bytes that are no text": b'{"rows": [{"age": 1, "class": "\xff", "ok": true}]}',
-    "half a surrogate pair": b'{"rows": [{"age": 1, "class": "\\ud800", "ok": true}]}',
+    "half a surrogate pair in what is no JSON": b'{"rows": [{"age": 1, "class": "\\ud800", "ok": true}]',
     "a leading zero": f'{{"rows": [{{"age": 01, {ROW}}}]}}'.encode(),
     "a comment": b'{"rows": [] /* none */}',
 }
@@ -136,6 +137,30 @@ MISFITS: dict[str, tuple[str, str, str, str]] = {
         "$",
         "the body must be one object with either `rows` or `columns`, got both.",
         FORM,
+    ),
+    "both, and wrong": (
+        '{"rows": [{}], "columns": 3}',
+        "$",
+        "the body must be one object with either `rows` or `columns`, got both.",
+        FORM,
+    ),
+    "half a surrogate pair": (
+        f'{{"rows": [{{"age": 1, {ROW}}}, {{"age": 1, "class": "a\\udc00", "ok": true}}]}}',
+        "$.rows[1].class",
+        "`$.rows[1].class` must be text of whole characters, got half a surrogate pair.",
+        "Send both halves, or U+FFFD in their place.",
+    ),
+    "half a surrogate pair in columns": (
+        '{"columns": {"age": [1], "class": ["\\ud800"], "ok": [true]}}',
+        "$.columns.class[0]",
+        "`$.columns.class[0]` must be text of whole characters, got half a surrogate pair.",
+        "Send both halves, or U+FFFD in their place.",
+    ),
+    "half a surrogate pair in a name": (
+        f'{{"rows": [{{"age": 1, "\\ud800": 1, {ROW}}}]}}',
+        "$.rows[0]",
+        "`$.rows[0]` must be text of whole characters, got half a surrogate pair.",
+        "Send both halves, or U+FFFD in their place.",
     ),
     "a bare row": (f'{{"age": 1, {ROW}}}', "$", "a field must be one of rows, columns, got `age`.", FORM),
     "a list": ("[]", "$", "the body must be object, got array.", FORM),
@@ -200,6 +225,21 @@ def test_pictures_are_base64_lists_or_pixels_but_never_paths() -> None:
     for wrong in ("/etc/passwd.png", "%%%", [[1.5]], [["a"]], {"shape": [2, 2], "uint8": ""}, {"uint8": ""}, 7):
         assert rejected(msgspec.json.encode({"rows": [{"picture": wrong}]}), requests).status == 422
     assert isinstance(values("/etc/passwd"[:8]), bytes), "text is always base64"
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "message"),
+    [
+        ({"rate": 0, "samples": ""}, "$.rows[0].clip.rate", "`$.rows[0].clip.rate` must be int >= 1, got less."),
+        ({"rate": 0}, "$.rows[0].clip.rate", "`$.rows[0].clip.rate` must be int >= 1, got less."),
+        ({"rate": 1}, "$.rows[0].clip", "`samples` must be in `$.rows[0].clip`, got no such field."),
+        ({"rate": 1, "sample": ""}, "$.rows[0].clip", "a field must be one that `$.rows[0].clip` has, got `sample`."),
+        ({"rate": 1, "samples": "%"}, "$.rows[0].clip.samples", "`$.rows[0].clip.samples` must be base64, got other text."),
+    ],
+)
+def test_an_object_that_is_no_clip_is_refused_with_its_own_reason(value: Any, where: str, message: str) -> None:
+    bad = rejected(msgspec.json.encode({"rows": [{"clip": value}]}), Requests(Schema.of({"clip": Audio(rate=8000)})))
+    assert (bad.status, bad.where, bad.message) == (422, where, message)
 
 
 def test_the_json_schema_names_the_columns() -> None:
