@@ -42,10 +42,10 @@ VERBS: dict[str, tuple[str, tuple[_Argument, ...], tuple[_Option, ...]]] = {
     ),
     "check": ("look at the data and say what would spoil a fit", (("project", "?", "the project file or its folder"),), ()),
     "predict": (
-        "answer the rows of a file",
+        "answer the rows of a file or of another source",
         (
             ("bundle", None, "a bundle, or a project with one"),
-            ("input", None, "csv, parquet, jsonl, ..."),
+            ("input", None, "rows: csv, parquet, jsonl, ..., or another address that data.source takes, such as sample://iris"),
             ("output", "?", "the file to write, by its suffix; without it csv on the screen"),
         ),
         (),

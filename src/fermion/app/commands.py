@@ -113,7 +113,7 @@ def predict(known: Namespace) -> int:
     bundle = bundles.open(bundle_path(known.bundle))
     if known.json and known.output is None:
         raise UsageError("the output", rule="a file, with --json", given=known.output, remedy="Name one, for example answers.csv.")
-    rows, refused = predict_file(bundle, Path(known.input), None if known.output is None else Path(known.output))
+    rows, refused = predict_file(bundle, known.input, None if known.output is None else Path(known.output))
     if known.json:
         print_json({"bundle_id": bundle.id, "rows": rows, "refused": len(refused), "output": known.output})
         return 0

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from fermion.bundle import bundle as bundles
 from fermion.bundle.bundle import Bundle
 from fermion.bundle.manifest import Manifest
 from fermion.bundle.runtime import Runtime
+from fermion.columns.column import Values
 from fermion.core import spec as specs
 from fermion.core.run import Run
 from fermion.core.sections import seconds
@@ -50,10 +52,12 @@ class Trained:
     def predict(self, frame: Any) -> dict[str, list[Any]]:
         """Rows of a frame, file or mapping -> `prediction` and, for classes, `probabilities`, equally long lists.
 
+        Takes what `Loaded.predict` takes.
+
         Raises:
             DataError: a column vanished, or a value does not fit its column.
         """
-        return predict(self.runtime, _table(frame))
+        return predict(self.runtime, _rows(frame))
 
     def evaluate(self) -> Report:
         """Metrics with intervals beside the baseline's, on the rows that were held out for the test; done once."""
@@ -109,9 +113,7 @@ class Loaded:
         Raises:
             DataError: a column vanished, or a value does not fit its column.
         """
-        if isinstance(frame, Mapping):
-            return self.runtime.predict(frame)
-        return predict(self.runtime, _table(frame))
+        return predict(self.runtime, _rows(frame))
 
     def _repr_html_(self) -> str:
         """For notebooks: that of the bundle."""
@@ -172,6 +174,15 @@ def packed(path: str | Path, manifest: Manifest, product: Product) -> Bundle:
     with tempfile.TemporaryDirectory() as scratch:
         whole = bundles.write(Path(scratch) / "bundle", manifest, graphs=product.graphs, golden=product.golden, profile=profile)
         return bundles.open(whole.save_zip(path.absolute()))
+
+
+def _rows(frame: Any) -> Table | Mapping[str, Values]:
+    """Lists and arrays by name as they are, which needs only the base install; all else as a table."""
+    if isinstance(frame, Mapping):
+        named: Mapping[str, Any] = frame  # pyright: ignore[reportUnknownVariableType]
+        if all(isinstance(values, list | tuple | np.ndarray) for values in named.values()):
+            return named
+    return _table(frame)
 
 
 def _table(data: Any) -> Table:

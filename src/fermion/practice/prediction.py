@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from fermion.bundle.bundle import Bundle, replacing
 from fermion.bundle.runtime import Runtime
-from fermion.columns.column import Batch
+from fermion.columns.column import Batch, Values
 from fermion.columns.expect import broken, said
 from fermion.columns.repair import asked
 from fermion.columns.schema import Schema
@@ -24,8 +25,8 @@ ROWS = 4096  # per model call
 _ONE = {"probabilities": "probability", "quantiles": "quantile"}  # what one number of several is called
 
 
-def predict_file(bundle: Bundle, source: Path, target: Path | None) -> tuple[int, dict[int, str]]:
-    """Read rows, answer them, write `prediction` and, for classes, their probabilities, one line per row.
+def predict_file(bundle: Bundle, source: str | Path, target: Path | None) -> tuple[int, dict[int, str]]:
+    """Read rows, of a file or of what else `data.source` takes, answer them, write `prediction` and, for classes, their probabilities.
 
     Texts are read as texts wherever the bundle's columns read texts, so that a row's answer does not depend on the rows beside it. Rows
     that the service would refuse, for they break an expectation, get no answer, and the column `refused` says why.
@@ -114,13 +115,15 @@ def check_suffix(target: Path) -> None:
         )
 
 
-def predict(runtime: Runtime, table: Table) -> Batch:
-    """The answers for all rows of a table."""
+def predict(runtime: Runtime, frame: Table | Mapping[str, Values]) -> Batch:
+    """The answers for all rows of a table, or of lists and arrays by name, which the columns read as they are."""
     names = runtime.schema.names
-    runtime.schema.check({name: table.values(name) if name in names else [] for name in table.names})
+    listed = {name: frame.values(name) if name in names else [] for name in frame.names} if isinstance(frame, Table) else frame
     answers: Batch = {}
-    for at in range(0, max(len(table), 1), ROWS):
-        for name, values in runtime.predict(table.take(slice(at, at + ROWS)).batch(names)).items():
+    for at in range(0, max(runtime.schema.check(listed), 1), ROWS):
+        some = slice(at, at + ROWS)
+        part = frame.take(some).batch(names) if isinstance(frame, Table) else {name: frame[name][some] for name in names}
+        for name, values in runtime.predict(part).items():
             answers.setdefault(name, []).extend(values)
     return answers
 

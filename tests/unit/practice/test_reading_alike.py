@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 import fermion
+from fermion.app.cli import main
 from fermion.bundle.bundle import Bundle
 from fermion.core.errors import DataError, ValueRejected
 from fermion.core.run import Run
@@ -119,3 +121,34 @@ def test_python_reads_a_file_as_a_project_does(tmp_path: Path) -> None:
     done = Pipeline(made, Run(seed=0))
     done.go()
     assert trained.product.schema == made.latest().manifest.schema
+
+
+def test_a_bundle_answers_what_a_project_reads(tmp_path: Path) -> None:
+    trained = fermion.fit("sample://iris", target="species", model="linear", evaluate={"draws": 0})
+    made = trained.save(tmp_path / "iris")
+    assert main(["predict", str(made.path), "sample://iris", str(tmp_path / "out.parquet")]) == 0
+    assert pl.read_parquet(tmp_path / "out.parquet")["prediction"].to_list() == trained.predict("sample://iris")["prediction"]
+
+
+def test_what_was_fitted_and_what_was_saved_answer_the_same_values(tmp_path: Path) -> None:
+    tones = [np.sin(np.arange(800) * (0.1 + 0.3 * (k % 2))).astype(np.float32) for k in range(24)]
+    columns = {"tone": {"type": "audio", "rate": 8000, "mels": 4}}
+    trained = fermion.fit(
+        {"tone": tones, "y": ["low", "high"] * 12},
+        target="y",
+        data={"columns": columns},
+        model={"type": "net", "steps": 2},
+        checks={"accept": ["duplicates", "duplicates-across"]},
+        evaluate={"draws": 0},
+    )
+    trained.save(tmp_path / "tones")
+    loaded = fermion.load(tmp_path / "tones")
+    bare = loaded.predict({"tone": tones[:2]})
+    for form in (lambda one: one, lambda one: one.tolist(), lambda one: {"rate": 8000, "samples": one.tolist()}):
+        rows = {"tone": [form(one) for one in tones[:2]]}
+        assert trained.predict(rows) == loaded.predict(rows)
+        assert loaded.predict(rows)["prediction"] == bare["prediction"]
+    series = pl.Series([{"rate": 8000, "samples": 1}])
+    for model in (trained, loaded):
+        with pytest.raises(DataError, match="`tone`"):
+            model.predict({"tone": series})
