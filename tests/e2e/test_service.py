@@ -175,8 +175,10 @@ def test_the_line_that_it_prints_works(service: Live) -> None:
     assert service.line.startswith("Serving line at http://127.0.0.1:")
     command = service.line.split("Try: ")[1].strip()
     assert command.startswith(f"curl {service.url}/v1/predict ")
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["rows"][0]["prediction"] == 2.0
+    longer = f"curl -s {service.url}/v1/example | curl {service.url}/v1/predict -H 'content-type: application/json' -d @-"
+    for line in (command, longer):
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["rows"][0]["prediction"] == 2.0
 
 
 def test_one_answer(service: Live) -> None:

@@ -57,6 +57,7 @@ def openapi(requests: Requests, outputs: tuple[Output, ...], *, bundle: str, nam
                 }
             },
             "/v1/schema": {"get": _get("The inputs, the outputs and the JSON Schema of a request.", "schema", {"type": "object"})},
+            "/v1/example": {"get": _get("The body of a request that is answered.", "example", {"$ref": PARTS + "Request"})},
             "/healthz": {"get": _get("Whether the process is alive.", "alive", {"type": "object"})},
             "/readyz": {"get": _get("Whether requests are taken: 503 before the model is warm and while stopping.", "ready", {})},
             "/metrics": {

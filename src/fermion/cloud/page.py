@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-FILE = "request.json"
-LONGEST = 2_000  # characters of an example that the page shows on the command line
+LONGEST = 500  # characters of an example that a command line shows
 
 ROUTES = (
     ("POST", "/v1/predict", "Predict rows or columns."),
     ("GET", "/v1/schema", "Inputs, outputs and the JSON Schema of a request."),
+    ("GET", "/v1/example", "The body of a request that is answered."),
     ("GET", "/healthz", "Whether the process is alive."),
     ("GET", "/readyz", "Whether requests are taken."),
     ("GET", "/metrics", "Counts for Prometheus."),
@@ -39,20 +39,23 @@ def docs_page(document: dict[str, Any], example: dict[str, Any] | None) -> bytes
         inputs=inputs,
         outputs=outputs,
         body=html.escape(body),
-        save=_SAVE if f"@{FILE}" in (line := curl("", example)) else "",
-        curl=html.escape(line),
+        curl=html.escape(curl("", example)),
     ).encode()
 
 
 def curl(url: str, example: dict[str, Any] | None) -> str:
-    """The command that sends the example row.
+    """The command that sends the example row; a long one, such as a picture, is fetched from the service itself.
 
     >>> print(curl("http://127.0.0.1:8080", {"age": 20}))
     curl http://127.0.0.1:8080/v1/predict -H 'content-type: application/json' -d '{"rows":[{"age":20}]}'
+    >>> print(curl(":8080", {"clip": "A" * 5000}))
+    curl -s :8080/v1/example | curl :8080/v1/predict -H 'content-type: application/json' -d @-
     """
     body = msgspec.json.encode({"rows": [example or {}]}).decode()
-    sent = f"@{FILE}" if len(body) > LONGEST else "'" + body.replace("'", "'\\''") + "'"
-    return f"curl {url}/v1/predict -H 'content-type: application/json' -d {sent}"
+    send = f"curl {url}/v1/predict -H 'content-type: application/json' -d"
+    if len(body) > LONGEST:
+        return f"curl -s {url}/v1/example | {send} @-"
+    return f"{send} '" + body.replace("'", "'\\''") + "'"
 
 
 def _link(method: str, path: str) -> str:
@@ -72,7 +75,6 @@ def _means(output: dict[str, Any]) -> str:
     return "one of " + ", ".join(classes[:20]) + more
 
 
-_SAVE = f'<p><a id="save" download="{FILE}" href="">Save the body above as {FILE}</a>, then send it:</p>'
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{name}</title>
@@ -92,17 +94,13 @@ button {{ font: inherit; padding: .3rem 1.2rem; }}
 <textarea id="body" rows="14" spellcheck="false">{body}</textarea>
 <button id="send">Send</button> <span id="took" role="status"></span>
 <pre id="answer" aria-live="polite">The answer appears here.</pre>
-<h2>On the command line</h2>{save}<pre id="curl">{curl}</pre>
+<h2>On the command line</h2><pre id="curl">{curl}</pre>
 <h2>Inputs</h2><table><thead><tr><th>Name</th><th>Type</th><th>May be null</th><th>Example</th></tr></thead><tbody>{inputs}</tbody></table>
 <h2>Outputs</h2><table><tbody>{outputs}</tbody></table>
 <h2>Routes</h2><table><tbody>{routes}</tbody></table>
 <script>
 const show = document.getElementById("curl");
-show.textContent = show.textContent.replace("curl ", "curl " + location.origin);
-const save = document.getElementById("save");
-if (save) save.addEventListener("click", () => {{
-  save.href = "data:application/json," + encodeURIComponent(document.getElementById("body").value);
-}});
+show.textContent = show.textContent.replaceAll(/(curl (-s )?)(?=[/]v1)/g, "$1" + location.origin);
 document.getElementById("send").addEventListener("click", async () => {{
   const answer = document.getElementById("answer"), took = document.getElementById("took"), began = performance.now();
   try {{

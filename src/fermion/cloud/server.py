@@ -57,8 +57,10 @@ async def _until_stopped(service: Service, listener: socket.socket, say: Callabl
     try:
         await service.start()
         gc.freeze()  # what was loaded stays: the collector need not look at it again between requests
+        from fermion.cloud.page import curl
+
         url = _url(listener)
-        say(f"Serving {service.name} at {url}  Try: {_attempt(service, url)}")
+        say(f"Serving {service.name} at {url}  Try: {curl(url, service.example)}")
         await asked.wait()
     finally:
         service.stop()
@@ -78,13 +80,6 @@ async def _sweep(clients: Clients) -> None:
     while True:
         await asyncio.sleep(1.0)
         clients.sweep(clock())
-
-
-def _attempt(service: Service, url: str) -> str:
-    from fermion.cloud.page import curl
-
-    command = curl(url, service.example)
-    return command if len(command) <= 500 else f"open {url}/docs"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -38,7 +38,7 @@ _COLUMNAR = re.compile(rb'\s*\{\s*"columns"').match
 class Service:
     """Answers the requests of one bundle. It belongs to one event loop; `start` makes it ready, `stop` lets it finish.
 
-    Routes: POST /v1/predict; GET /v1/schema, /healthz, /readyz, /metrics, /openapi.json, / and /docs. Every error is
+    Routes: POST /v1/predict; GET /v1/schema, /v1/example, /healthz, /readyz, /metrics, /openapi.json, / and /docs. Every error is
     `{"error": {"code", "message", "where", "remedy"}}`.
 
     Args:
@@ -68,6 +68,7 @@ class Service:
             "/metrics": self._metrics,
             "/openapi.json": self._openapi,
             "/readyz": self._readyz,
+            "/v1/example": self._example,
             "/v1/schema": self._schema,
         }
 
@@ -254,6 +255,9 @@ class Service:
     def _metrics(self) -> Reply:
         text = self.counters.text(waiting=self._batcher.waiting, ready=self.ready, about={"bundle": self.bundle, "name": self.name})
         return Reply(text.encode(), kind=TEXT)
+
+    def _example(self) -> Reply:
+        return Reply(msgspec.json.encode({"rows": [self.example or {}]}))
 
     # The descriptions are imported when somebody reads them: the first prediction comes sooner without.
 

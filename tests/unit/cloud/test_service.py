@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fermion.bundle.runtime import Runtime
-from fermion.cloud.page import docs_page
+from fermion.cloud.page import curl
 from fermion.cloud.reply import Reply
 from fermion.cloud.service import Service
 
@@ -69,7 +69,7 @@ def test_no_rows_give_no_rows(runtime: Runtime, make: Make) -> None:
         ({"rows": [{**ROW, "age": None}]}, 422, "`$.rows[0].age` must be float, got null", "$.rows[0].age"),
         ({"rows": [ROW, {**ROW, "age": 1e300}]}, 422, "`age` must be between", "$.rows[1].age"),
         ({"columns": {"age": [1, 1e300], "member": [True] * 2, "city": [None] * 2}}, 422, "`age` must be between", "$.columns.age[1]"),
-        ({"rows": [ROW], "columns": {}}, 422, "", "$.columns"),
+        ({"rows": [ROW], "columns": {}}, 422, "either `rows` or `columns`, got both", "$"),
         ({"columns": {"age": [1], "member": [], "city": [None]}}, 422, "the lists in `columns` must be equally long", "$.columns"),
     ],
 )
@@ -238,12 +238,12 @@ def test_openapi_has_what_it_refers_to(two_targets: Runtime, make: Make) -> None
     }
 
 
-def test_a_long_example_on_the_command_line_is_a_file_that_the_page_saves() -> None:
-    document = {"name": "n", "bundle": "b", "inputs": [], "outputs": []}
-    short, long = (docs_page(document, {"clip": "A" * size}).decode() for size in (10, 5000))
-    assert "-d @request.json" in long
-    assert 'id="save" download="request.json"' in long
-    assert "request.json" not in short
+def test_a_long_example_on_the_command_line_is_fetched_from_the_service(runtime: Runtime, make: Make) -> None:
+    short, long = (curl("http://h", {"clip": "A" * size}) for size in (10, 5000))
+    assert short.endswith(f'-d \'{{"rows":[{{"clip":"{"A" * 10}"}}]}}\'')
+    assert long == "curl -s http://h/v1/example | curl http://h/v1/predict -H 'content-type: application/json' -d @-"
+    ((_, body),) = ask(make(runtime), ("GET", "/v1/example"))
+    assert body == {"rows": [{"age": 20.0, "member": True, "city": "Rome"}]}
 
 
 def test_the_page_needs_nothing_from_elsewhere(runtime: Runtime, make: Make) -> None:
