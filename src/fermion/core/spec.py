@@ -156,9 +156,11 @@ def _read(source: str | bytes | Mapping[str, Any], arguments: Sequence[str], *, 
 
 def _laid(tree: Any, argument: str) -> Any:
     """The tree with one argument laid over it."""
+    from msgspec import inspect
+
     from fermion.core import yaml12
     from fermion.core.tree import dotted
-    from fermion.core.typed import takes_type
+    from fermion.core.typed import takes_type, type_at
 
     key, equals, text = argument.partition("=")
     path = tuple(key.strip().split("."))
@@ -178,6 +180,8 @@ def _laid(tree: Any, argument: str) -> Any:
         elif outer is not None and not isinstance(outer, Mapping):
             remedy = f"Set it as a whole: {dotted(around)}=..."
             raise SpecError(f"`{dotted(around)}`", rule=f"a section, to set `{key}`", given=outer, remedy=remedy, where=where)
+    if value is None and not isinstance(type_at(Spec, tree.value, path), inspect.AnyType):
+        return tree.without(path)  # null is the word for the default: whatever takes null has it as its default
     return tree.put(path, value, place=where)
 
 

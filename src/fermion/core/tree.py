@@ -41,12 +41,23 @@ class Tree(Struct, frozen=True, kw_only=True):
 
     def put(self, path: Path, value: Any, *, place: str) -> Tree:
         """The same tree with one value set. Sections that are not there, or null, are made. Nothing around it may be a list or a scalar."""
-        keys = {old: where for old, where in self.keys.items() if old[: len(path)] != path}
-        values = {old: where for old, where in self.values.items() if old[: len(path)] != path}
+        keys, values = _outside(self.keys, path), _outside(self.values, path)
         for end in range(1, len(path) + 1):
             if end == len(path) or self.get(path[:end]) is None:
                 keys[path[:end]] = values[path[:end]] = place
         return Tree(value=_with(self.value, path, value), keys=keys, values=values)
+
+    def without(self, path: Path) -> Tree:
+        """The same tree without what is at `path`, which is not empty.
+
+        >>> Tree(value={"serve": {"port": 9000}}).without(("serve", "port")).value
+        {'serve': {}}
+        """
+        around = self.get(path[:-1])
+        if not isinstance(around, Mapping):
+            return self
+        left: dict[Any, Any] = {key: one for key, one in around.items() if key != path[-1]}  # pyright: ignore[reportUnknownVariableType]
+        return Tree(value=_with(self.value, path[:-1], left), keys=_outside(self.keys, path), values=_outside(self.values, path))
 
 
 def dotted(path: Path) -> str:
@@ -59,6 +70,10 @@ def dotted(path: Path) -> str:
     for key in path:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
     return text
+
+
+def _outside(places: Mapping[Path, str], path: Path) -> dict[Path, str]:
+    return {old: where for old, where in places.items() if old[: len(path)] != path}
 
 
 def _with(around: Any, path: Path, value: Any) -> Any:

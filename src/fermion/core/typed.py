@@ -62,14 +62,20 @@ def part_class(group: str, name: str, *, where: str = "") -> type[Struct]:
 
 def takes_type(cls: type, value: Any, path: Path) -> bool:
     """Whether text at this path is short for `{type: text}`."""
+    kind = type_at(cls, value, path)
+    inner = plain(kind)
+    return bool(group_of(kind)) or (isinstance(inner, inspect.StructType) and beside(inner.cls) is not None)
+
+
+def type_at(cls: type, value: Any, path: Path) -> inspect.Type:
+    """What belongs at this path of a struct's values; any type where nobody knows."""
     kind: inspect.Type = info(cls)
     for key in path:
         if group := group_of(kind):
             kind = _part_info(group, value)
         kind = _below(plain(kind), key)
         value = cast("dict[Any, Any]", value).get(key) if isinstance(value, dict) else None
-    inner = plain(kind)
-    return bool(group_of(kind)) or (isinstance(inner, inspect.StructType) and beside(inner.cls) is not None)
+    return kind
 
 
 def _part_info(group: str, value: Any) -> inspect.Type:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from fermion.columns.category import Category
 from fermion.columns.number import Number
 from fermion.core import registry, spec
 from fermion.core.errors import FermionError, SpecError, UsageError
-from fermion.core.sections import Data, Declared, Split, Weight
+from fermion.core.sections import Data, Declared, Evaluate, Split, Weight
 from fermion.core.spec import Spec, digest, document, json_schema, load, override, read, to_yaml
 from fermion.core.tree import Tree
 from fermion.core.typed import typed
@@ -295,6 +296,22 @@ class TestParts:
         found = override(read(BASE + "model: {type: forest, lr: 1}\n"), "model.trees=7")
         assert (found.model.lr, found.model.trees) == (1.0, 7)
         assert override(found, "model=null").model is None
+
+    def test_null_as_an_argument_is_the_default_and_in_the_file_a_value(self) -> None:
+        text = BASE + "evaluate: {require: {f1: 0.5, accuracy: 0.9}, draws: 7}\nserve: {port: 9000}\nmodel: {type: forest, lr: 1}\n"
+        assert read(text, ("evaluate.require=null",)).evaluate == Evaluate(draws=7)
+        assert read(text, ("evaluate.require.f1=null",)).evaluate.require == {"accuracy": 0.9}
+        assert read(text, ("evaluate=null", "serve.port=null", "split=null", "split.test=null")) == read(
+            BASE + "model: {type: forest, lr: 1}\n"
+        )
+        assert read(text, ("model.lr=null",)).model == read(BASE + "model: forest\n").model
+        assert override(read(text), "model=null", "evaluate.require=null").evaluate.require == {}
+        with pytest.raises(SpecError, match=re.escape("`data.target` must be given, got nothing.")):
+            read(text, ("data.target=null",))
+        with pytest.raises(SpecError, match="Did you mean `require`"):
+            read(text, ("evaluate.requir=null",))
+        with pytest.raises(SpecError, match=re.escape("`serve.port` must be a whole number from 0 to 65535, got null.")):
+            read(BASE + "serve: {port: null}\n")
 
     def test_the_effective_spec_reads_back(self) -> None:
         found = read(
