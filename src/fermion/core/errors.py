@@ -17,6 +17,7 @@ FermionError
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -24,6 +25,8 @@ from typing import Any
 
 class FermionError(Exception):
     """`subject` must be `rule`, got `given`; do `remedy`. `where` is a file:line:column, a row or a URL path.
+
+    A `where` that ends in what the subject names is said once: `fermion.yaml: data.source` and `data.source`.
 
     >>> raise FermionError("lr", rule="positive", given=-1.0, remedy="Leave it out for the default.", where="fermion.yaml:3:7")
     Traceback (most recent call last):
@@ -35,7 +38,9 @@ class FermionError(Exception):
 
     def __init__(self, subject: str, *, rule: str, given: object, remedy: str = "", where: str = "") -> None:
         self.subject, self.rule, self.given, self.remedy, self.where = subject, rule, shortened(given), remedy, where
-        super().__init__(f"{where + ': ' if where else ''}{self.message}{' ' + remedy if remedy else ''}")
+        around, _, place = where.rpartition(": ")
+        before = around if re.match(rf"`?{re.escape(place)}(?![\w-])", subject) else where
+        super().__init__(f"{before + ': ' if before else ''}{self.message}{' ' + remedy if remedy else ''}")
 
     @property
     def message(self) -> str:

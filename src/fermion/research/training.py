@@ -75,7 +75,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             averages.append("optimizer: schedule-free")
             if self.schedule not in (None, "constant"):
                 given = Told(f"{self.schedule} with schedule-free")
-                raise SpecError("training.schedule", rule="constant for schedule-free", given=given, remedy="Leave it out.")
+                raise SpecError("`schedule`", rule="constant for schedule-free", given=given, remedy="Leave it out.")
         if len(averages) > 1:
             rule = "one at the most"
             raise SpecError("the averages", rule=rule, given=Told(" and ".join(averages)), remedy="Leave all but one out.")

@@ -57,6 +57,23 @@ def test_a_document_for_programs() -> None:
     assert str(error) == "fermion.yaml:3:7: model.lr must be a number, got 'fast'."
 
 
+@pytest.mark.parametrize(
+    ("where", "subject", "told"),
+    [
+        ("decide.of", "decide.of", "decide.of must be"),
+        ("$.rows[0].age", "`$.rows[0].age`", "`$.rows[0].age` must be"),
+        ("fermion.yaml: data.source", "data.source.query", "fermion.yaml: data.source.query must be"),
+        ("fermion.yaml: data.joins", "data.source", "fermion.yaml: data.joins: data.source must be"),
+        ("row 3", "`row`", "row 3: `row` must be"),
+        ("data", "database", "data: database must be"),
+    ],
+)
+def test_a_place_that_is_the_subject_is_said_once(where: str, subject: str, told: str) -> None:
+    error = SpecError(subject, rule="right", given=1, where=where)
+    assert str(error) == f"{told} right, got 1."
+    assert error.document()["where"] == where
+
+
 def test_values_are_one_short_line() -> None:
     assert shortened("x" * 10_000).startswith("'xxx")
     assert all(len(shortened(value)) <= 160 for value in ("x" * 10_000, list(range(10_000)), 10**4000, {"k" * 999: ["v" * 999] * 99}))

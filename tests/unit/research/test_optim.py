@@ -137,5 +137,5 @@ def test_a_plateau_halves_down_to_the_floor() -> None:
 def test_two_averages_are_refused() -> None:
     with pytest.raises(SpecError, match="must be one at the most, got ema and swa"):
         Training(ema=0.9, swa=0.2)
-    with pytest.raises(SpecError, match=r"training.schedule must be constant for schedule-free, got cosine"):
+    with pytest.raises(SpecError, match=r"`schedule` must be constant for schedule-free, got cosine"):
         Training(optimizer="schedule-free", schedule="cosine")
