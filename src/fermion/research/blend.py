@@ -58,14 +58,19 @@ class Blend(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     Caruana et al.: Ensemble Selection from Libraries of Models, ICML 2004.
     """
 
-    members: tuple[Annotated[Any, part("models")], ...] = ()
+    members: tuple[Annotated[Any, part("models")], ...] | None = None
     rounds: Annotated[int, Meta(ge=1, le=1000)] = 25
     weights: Literal["chosen", "equal"] = "chosen"
     folds: Annotated[int, Meta(ge=0, le=50)] | None = None
 
     def __post_init__(self) -> None:
         if self.folds == 1:
-            raise SpecError("folds", rule="0, or 2 and more", given=1, remedy="Leave it out, or write folds: 5.")
+            raise SpecError("`folds`", rule="0, or 2 and more", given=1, remedy="Leave it out, or write folds: 5.")
+        if self.members is None:
+            return
+        if not self.members:
+            remedy = "Leave it out for the default ones, or name some: members: [trees, linear]."
+            raise SpecError("`members`", rule="a list with a model", given=Told("an empty one"), remedy=remedy)
         members = tuple(registry.read("models", member, where="members") for member in self.members)
         if any(isinstance(member, Folded) or (isinstance(member, Blend) and member.folds) for member in members):
             remedy = "Write `folds` on the blend: then all members have the same folds, and the weights are chosen out of fold."

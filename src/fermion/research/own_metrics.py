@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fermion.bundle.manifest import Score
 from fermion.columns.output import Output
 from fermion.core import imported
-from fermion.core.errors import SpecError, Told
+from fermion.core.errors import SpecError, Told, did_you_mean
 from fermion.measure.metrics import METRICS
 from fermion.research.scoring import Judged, finite, guessed, prefix_of
 
@@ -53,10 +53,14 @@ def load(names: Sequence[str], folder: Path | None) -> tuple[Own, ...]:
     """The functions of `evaluate.metrics`.
 
     Raises:
-        SpecError: one cannot be imported, is no function, has no `direction`, or has the name of another metric.
+        SpecError: one is not `module:name`, cannot be imported, is no function, has no `direction`, or has the name of another metric.
     """
     found: list[Own] = []
     for at in names:
+        if ":" not in at:
+            near = "" if at in METRICS else did_you_mean(at, METRICS)
+            remedy = f"{near} The package's own metrics are measured without being named.".lstrip()
+            raise SpecError(WHERE, rule="metrics of your own, as `module:name`", given=at, remedy=remedy, where=WHERE)
         function, name = imported.load(at, folder, where=WHERE), name_of(at)
         if not callable(function):
             remedy = "Name a function that takes what is scored and returns a number."

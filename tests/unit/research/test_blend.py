@@ -15,7 +15,7 @@ from fermion.columns.output import Output, Probability, Threshold, Value
 from fermion.columns.schema import Schema
 from fermion.core.errors import DataError, SpecError, Stopped, Told
 from fermion.core.run import Run
-from fermion.core.spec import read
+from fermion.core.spec import document, read
 from fermion.data.table import Table
 from fermion.practice import making
 from fermion.practice.scoring import score
@@ -106,6 +106,15 @@ def test_without_rows_to_choose_on_all_count_alike() -> None:
     assert fitted.notes[0].endswith("all alike: there was no row to choose the weights on")
 
 
+def test_a_blend_of_nothing_is_refused_and_one_that_does_not_say_takes_the_default() -> None:
+    spec = {"name": "a", "data": {"source": "s", "target": "y"}, "model": {"type": "blend"}}
+    whole = read(spec).model
+    assert whole == Blend() == read(document(read(spec))).model
+    with pytest.raises(SpecError, match=r"`members` of `model` must be a list with a model, got an empty one\. Leave it out"):
+        read(spec, ("model.members=[]",))
+    assert read(spec, ("model.members=[linear]", "model.members=null")).model == whole
+
+
 def test_time_that_is_over_leaves_members_out() -> None:
     train, valid = halves(table())
     fitted = Blend(members=(Linear(), Baseline(), "trees")).fit(train, valid, Run(budget=1e-6))
@@ -128,7 +137,7 @@ def test_folds_belong_to_the_blend() -> None:
         with pytest.raises(SpecError, match="Write `folds` on the blend"):
             Blend(members=(member,))
     assert Blend(members=(Blend(),)).members[0].folds == 0
-    with pytest.raises(SpecError, match=r"folds must be 0, or 2 and more, got 1"):
+    with pytest.raises(SpecError, match=r"`folds` must be 0, or 2 and more, got 1"):
         Blend(folds=1)
     with pytest.raises(SpecError, match=r"a setting of the model `linear`.*unknown field `nothing`"):
         Folded(model={"type": "linear", "nothing": 1})

@@ -80,6 +80,8 @@ def test_groups_are_drawn_whole(folder: Path) -> None:
         ("mine:number", "the metric `mine:number` must be a function, got int"),
         ("mine:accuracy", "the name of the metric `mine:accuracy` must be its own, got 'accuracy'. Rename it, to my_accuracy say"),
         ("mine:worse", "`mine:worse` must be a name that the module has, got no `worse`. Did you mean `worst`?"),
+        ("acuracy", r"`module:name`, got 'acuracy'. Did you mean `accuracy`\? The package's own metrics are measured without being named"),
+        ("accuracy", "`module:name`, got 'accuracy'. The package's own metrics are measured without being named"),
         ("mime:worst", "the module `mime` must be there.*Did you mean `mine`?"),
     ],
 )
