@@ -14,6 +14,7 @@ from fermion.research.model import Encoded
 from fermion.research.optim import Steps
 
 FAR = 1_000.0  # deviations from the median that no net is made for
+FAULTS = "log(0), a division by zero, a root of 0 or of less, or exp of a large number"  # what makes a number none
 SOME = 20_000  # rows that say what is usual
 
 
@@ -44,27 +45,27 @@ def diverged(rows: Encoded, batch: NDArray[np.int64], *, step: int, stage: str, 
         own: the losses of the project's own that had a part in it, as `module:name`.
     """
     found = extreme(rows, batch) if len(batch) else None
-    given, lower = f"NaN or infinity at step {step:,} of `{stage}`", f"Lower model.lr (now {optim.lr:g})"
-    if not optim.clip:
-        lower += ", set training.clip to 1"
+    given, else_do = f"NaN or infinity at step {step:,} of `{stage}`", f"lower model.lr (now {optim.lr:g})"
+    if step == 1:  # the loss is of the weights before the step
+        else_do = f"look into the net, none of whose weights had moved yet, for {FAULTS}"
+    elif not optim.clip:
+        else_do += ", set training.clip to 1"
     if found is not None:
         given = f"{given}, in whose batch {found.told}"
         column = found.column.partition("[")[0].partition(".")[0]
         remedy = f"Mend such values or set their rows aside (data.clean.outliers, columns: [{column}])"
         if "." not in found.column and not found.target:
             remedy += f", or give `{column}` a scale (data.columns: {column}: scale: quantile)"
-        remedy = f"{remedy}. If they are right: {lower[0].lower()}{lower[1:]}."
+        remedy = f"{remedy}. If they are right: {else_do}."
     elif step == 1 and (gaps := _gaps(rows, batch)):
         given = f"{given}, in whose batch {gaps}"
         remedy = "A net that cannot read missing values needs them filled: give such columns `impute: median` (data.columns)."
-        remedy += f" {lower} if that is not it."
+        remedy += f" If that is not it: {else_do}."
     else:
-        remedy = f"{lower} or look for extreme values in the data with `fermion check`."
+        remedy = f"{else_do[0].upper()}{else_do[1:]}, or look for extreme values in the data with `fermion check`."
     if own:  # what everybody uses has been tried; this has not
         named = " and ".join(f"`{one}`" for one in own)
-        check = (
-            f"Check your loss {named} for log(0), a division by zero, a root of 0 or of less, or exp of a large number: clamp what goes in."
-        )
+        check = f"Check your loss {named} for {FAULTS}: clamp what goes in."
         remedy = f"{remedy} {check}" if found is not None else f"{check} If it is right: {remedy[0].lower()}{remedy[1:]}"
     return FermionError("the training loss", rule="finite", given=Told(given), remedy=remedy)
 

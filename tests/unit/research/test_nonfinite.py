@@ -40,10 +40,15 @@ def rows(private: bool = False) -> Encoded:
     return Encoded(schema=schema, outputs=(SIZE,), arrays={"numbers": x}, targets={"size": x.sum(1).astype(np.float64)})
 
 
-def failing(part: Encoded, **optim: Any) -> FermionError:
+class Rooted(Line):
+    def forward(self, arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: (raw - raw.max() - 1).sqrt() for name, raw in super().forward(arrays).items()}
+
+
+def failing(part: Encoded, net: type[Line] = Line, **optim: Any) -> FermionError:
     way = Steps(**{"lr": 0.1, "matrix_lr": 0.0, **optim})
     with pytest.raises(FermionError) as failed:
-        train(Line(), part, rows().take(np.arange(5)), Recipe(steps=100, batch=20, optim=way, precision="float32"), Run())
+        train(net(), part, rows().take(np.arange(5)), Recipe(steps=100, batch=20, optim=way, precision="float32"), Run())
     return failed.value
 
 
@@ -78,11 +83,19 @@ def test_missing_values_that_a_net_cannot_read() -> None:
     error = failing(part)
     assert "at step 1 of `fit`, in whose batch `width` is missing in 20 of 20 rows" in str(error)
     assert "impute: median" in error.remedy
+    assert "lr" not in error.remedy
+
+
+def test_a_net_that_answers_no_number_before_it_has_learned_is_to_blame_itself() -> None:
+    error = failing(rows(), Rooted)
+    assert "NaN or infinity at step 1 of `fit`" in str(error)
+    assert error.remedy.startswith("Look into the net, none of whose weights had moved yet, for log(0), a division by zero, a root of")
+    assert "lr" not in error.remedy
 
 
 def test_a_rate_that_is_too_high() -> None:
     error = failing(rows(), lr=1e30, optimizer="sgd", warmup=0.0)
-    assert error.remedy.startswith("Lower model.lr (now 1e+30), set training.clip to 1 or look for extreme values")
+    assert error.remedy.startswith("Lower model.lr (now 1e+30), set training.clip to 1, or look for extreme values")
 
 
 def test_of_series_the_channel_is_named() -> None:

@@ -114,4 +114,4 @@ def test_a_loss_that_is_no_number_is_looked_for_in_the_loss(folder: Path) -> Non
         quick("mine:logarithm").fit(rows, rows, Run(home=folder))
     assert "the training loss must be finite" in str(failed.value)
     assert failed.value.remedy.startswith("Check your loss `mine:logarithm` for log(0), a division by zero")
-    assert "If it is right: lower model.lr" in failed.value.remedy
+    assert "If it is right: look into the net" in failed.value.remedy
