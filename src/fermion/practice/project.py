@@ -35,6 +35,9 @@ class Project:
         self.path, self.spec = path, spec
         self.folder = path.parent
         self.state = self.folder / ".fermion"
+        if self.state.exists() and not self.state.is_dir():
+            remedy = "Move it away: runs and bundles are kept in a folder of that name."
+            raise UsageError("a project's .fermion", rule="a folder", given=Told(f"the file {shown(self.state)}"), remedy=remedy)
         self.store = Folder(self.state / "store")
 
     @classmethod
@@ -43,6 +46,7 @@ class Project:
 
         Raises:
             SpecError: the file is missing or wrong.
+            UsageError: something that is no folder has the name of its state.
         """
         spec = specs.load(path, overrides)
         found = Path(path)
