@@ -226,11 +226,17 @@ def plan(table: Table, marks: Marks, spec: Spec) -> Learnable:
                 remedy="Choose another target, or another split.",
             )
         if isinstance(output, Probability) and len(output.classes) > MOST_CLASSES:
+            merge = "Merge rare values into one class, or choose a target with fewer."
+            counts = (
+                f"If it counts something, declare `{output.target}: number` under data.columns. "
+                if isinstance(output.classes[0], int)
+                else ""
+            )
             raise DataError(
                 f"the target `{output.target}`",
                 rule=f"made of at most {MOST_CLASSES:,} classes",
                 given=Told(f"{len(output.classes):,}"),
-                remedy=f"If it counts something, declare `{output.target}: number` under data.columns; else merge rare values.",
+                remedy=counts + merge,
             )
     return learnt
 
