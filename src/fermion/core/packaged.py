@@ -26,8 +26,9 @@ def inside(name: str, *, subject: str) -> Path:
     module, _, path = name.removeprefix(PREFIX).partition("/")
     spec = importlib.util.find_spec(module) if module.isidentifier() else None
     if spec is None or spec.origin is None:
-        given, remedy = Told(f"no package `{module}`"), f"Run: pip install {module.replace('_', '-')}"
-        raise DataError(subject, rule="inside a package that is installed", given=given, remedy=remedy)
+        word = module.replace("-", "_")
+        remedy = f"Install what brings it, which may have another name; `python -c 'import {word}'` says whether it can be imported."
+        raise DataError(subject, rule="inside a package that is installed", given=Told(f"no module `{module}`"), remedy=remedy)
     root = Path(spec.origin).parent
     found = (root / path).resolve()
     if not found.is_relative_to(root.resolve()) or not found.exists():

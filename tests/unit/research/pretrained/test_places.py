@@ -45,7 +45,10 @@ def test_a_broken_config_is_told(tmp_path: Path) -> None:
     ("name", "says"),
     [
         ("./nowhere/at/all", "an existing folder, package://MODULE/PATH, or an id"),
-        ("package://no_such_module/model", "inside a package that is installed.+pip install no-such-module"),
+        (
+            "package://no_such_module/model",
+            "inside a package that is installed, got no module `no_such_module`.+python -c 'import no_such_module'",
+        ),
         ("package://json/../../secret", "a file or folder of the package `json`"),
     ],
 )
