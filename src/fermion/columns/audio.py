@@ -99,6 +99,10 @@ class Audio(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             mask_NT[row, : len(one)] = True
         return x_NT, mask_NT
 
+    def blank(self, values: Values) -> NDArray[np.bool_]:
+        """(N,) whether a clip has no samples; of a file only its head is read."""
+        return np.fromiter((_is_empty(value) for value in values), np.bool_, len(values))
+
     def plain(self, value: object) -> object:
         if is_missing(value):
             return None
@@ -169,6 +173,17 @@ class Audio(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             if (len(x_SC) < wanted and file.format in ("WAV", "FLAC", "AIFF")) or not np.isfinite(x_SC).all():
                 raise rejected(values, row, f"{RULE} that is whole")
             return file.samplerate, x_SC
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, bytes | str | Path):
+        try:
+            with _opened(value, [value], 0) as file:
+                return not file.frames
+        except ValueRejected:
+            return False
+    held = value.get("samples") if isinstance(value, dict) else value.samples if isinstance(value, Clip) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return isinstance(held, bytes | list | tuple | np.ndarray) and not len(held)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _samples(given: Any, values: Values, row: int) -> NDArray[np.floating]:

@@ -43,6 +43,9 @@ class Column(Protocol):
     """Frozen; its fields are its settings and what fitting learned. Contract: `fermion.testing.columns`.
 
     What is too big for a field (a tokenizer) is an asset: a file name and a digest here, the bytes beside the manifest.
+
+    A column whose values can be there and yet hold nothing (a clip without a sample) also has `blank(values) -> (N,) bool`, true for
+    those: they count as missing, so they are refused where training had no missing value. A value that `encode` refuses is not blank.
     """
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -117,7 +117,7 @@ class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict
             values = batch[field.name]
             try:
                 column = field.column.fit(values)
-                accepts = declared.get(field.name, bool(missing_rows(meant(column, values)).any()))
+                accepts = declared.get(field.name, bool(gaps(column, values).any()))
             except ValueRejected as bad:
                 raise _named(bad, field) from None
             if field.private:
@@ -337,7 +337,7 @@ class Encoder:
     def _one(self, field: Field, values: Values) -> tuple[NDArray[Any], ...]:
         mended = isinstance(field.column, Repaired)
         if not field.missing and not mended:
-            self._present(field, missing_rows(values), values)
+            self._present(field, gaps(field.column, values), values)
         try:
             arrays = encode_once(field.column, values)
         except ValueRejected as bad:
@@ -345,7 +345,7 @@ class Encoder:
         if not field.missing and mended:  # what is missing is known once it is mended
             slot, first = field.column.slots[0], arrays[0]
             known = {"code": lambda: first == 0, "number": lambda: np.isnan(first)}.get(slot.role)
-            self._present(field, missing_rows(meant(field.column, values)) if known is None else known(), values)
+            self._present(field, gaps(field.column, values) if known is None else known(), values)
         return arrays
 
     def _present(self, field: Field, missing_N: NDArray[np.bool_], values: Values) -> None:
@@ -363,6 +363,23 @@ class Encoder:
 
 _PLAIN = {float, int, type(None)}
 _PRESENT = {int, str, bool, bytes}  # types without a missing value
+
+
+def gaps(column: Column, values: Values) -> NDArray[np.bool_]:
+    """(N,) whether each value is missing as its column means it: mended, and also where it is there and holds nothing.
+
+    >>> from fermion.columns.sequence import Sequence
+    >>> gaps(Sequence(), [[1.0], [], None]).tolist()
+    [False, True, True]
+
+    Raises:
+        ValueRejected: a text that no rule of its repair can read.
+    """
+    values = meant(column, values)
+    column = inside(column)
+    missing_N = missing_rows(values)
+    blank: Callable[[Values], NDArray[np.bool_]] | None = getattr(column.column if isinstance(column, Redacted) else column, "blank", None)
+    return missing_N if blank is None else missing_N | (values.each(blank) if isinstance(values, Coded) else blank(values))
 
 
 def missing_rows(values: Values) -> NDArray[np.bool_]:

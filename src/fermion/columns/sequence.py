@@ -31,7 +31,7 @@ class Sequence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     A value is a list of steps, each a number (C = 1) or a list of C numbers, or an array (T,) or (T, C). None or NaN in place of a
     number, or of a whole step, is missing and stays NaN: what a model computes with there is learned in its own graph, as are
     offset and scale. Shorter rows are filled with NaN on the right, where the mask is false. A missing value and one without steps
-    are one missing step, so no row is without a real one.
+    are one missing step, so no row is without a real one. A value without any number counts as missing.
 
     With `times: true` a value is {"times": [t_1 <= t_2 <= ...], "values": [...]}, and one more array holds t - t_last (or
     t - t_first), subtracted in float64 before float32 cannot tell seconds apart any more. Times that already count from something, such
@@ -107,6 +107,10 @@ class Sequence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
             mask_NT[row, : len(x_TC)] = True
             times_NT[row, : len(t_T)] = t_T
         return (x_NTC, mask_NT, times_NT) if self.times else (x_NTC, mask_NT)
+
+    def blank(self, values: Values) -> NDArray[np.bool_]:
+        """(N,) whether a series has no step with a number."""
+        return np.fromiter((_holds_nothing(value) for value in values), np.bool_, len(values))
 
     def plain(self, value: object) -> object:
         if is_missing(value):
@@ -208,6 +212,16 @@ def _listed(value: Iterable[Any], values: Values, row: int) -> NDArray[np.float6
 
 
 _NUMBERS = (int, float, np.integer, np.floating)
+
+
+def _holds_nothing(value: Any) -> bool:
+    if isinstance(value, Steps | dict):
+        value = value.values if isinstance(value, Steps) else value.get("values")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return bool(np.isnan(value).all())
+    if isinstance(value, list | tuple | np.ndarray):
+        return all(map(_holds_nothing, value))  # pyright: ignore[reportUnknownArgumentType]
+    return is_missing(value)
 
 
 def is_blank(x_TC: NDArray[np.float64]) -> bool:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fermion.columns.assets import Asset
 from fermion.columns.column import Coded, Slot, Values, is_missing, rejected
 from fermion.columns.tokenizer import MOST, Trained, default_vocabulary, opened, rare_ids, read_tokenizer, train_tokenizer
-from fermion.core import packaged
 from fermion.core.errors import SpecError, Told
 
 RULE = "text or null"
@@ -35,7 +34,8 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     `algorithm: words` makes one token of each word and one of the signs behind it, for a target that labels words (`tags`); `blanks` cuts
     at spaces alone. Words that the training part does not have twice are one unknown word to it.
 
-    A missing or empty text is one token of padding, which the mask calls real: a row without any would have no mean.
+    A missing or empty text is one token of padding, which the mask calls real: a row without any would have no mean. An empty text
+    counts as missing, also one of nothing but white space.
 
     >>> note = Text(vocabulary=300).fit(["good food", "bad food", "good wine"])
     >>> ids_NL, mask_NL = note.encode(["good wine", None, "Käse"])
@@ -47,7 +47,11 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     """
 
     tokenizer: Annotated[
-        str, Meta(description="The path of a tokenizer.json, or package://MODULE/PATH; trained on the training part when left out.")
+        str,
+        Meta(
+            description="The path of a tokenizer.json, package://MODULE/PATH, or owner/model/tokenizer.json of a hub; trained on the "
+            "training part when left out."
+        ),
     ] = ""
     algorithm: Annotated[
         Literal["bpe", "unigram", "words", "blanks"],
@@ -129,8 +133,7 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         """
         if not self.tokenizer or self.asset is not None:
             return self
-        elsewhere = self.tokenizer.startswith(packaged.PREFIX)
-        made = read_tokenizer(self.tokenizer if elsewhere else folder / self.tokenizer)
+        made = read_tokenizer(self.tokenizer, folder)
         return msgspec.structs.replace(self, asset=made.asset, size=made.size, padding=made.padding)
 
     def encode(self, values: Values) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -168,6 +171,10 @@ class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
             return np.full(len(values), np.nan)
         rare = rare_ids(self.asset)
         return np.array([sum(id in rare for id in ids) / len(ids) if ids else np.nan for ids in self.tokens(values)], dtype=np.float64)
+
+    def blank(self, values: Values) -> NDArray[np.bool_]:
+        """(N,) whether a text is empty or all white space."""
+        return np.fromiter((isinstance(value, str) and not value.strip() for value in values), np.bool_, len(values))
 
     def plain(self, value: object) -> object:
         return read_texts([value])[0]

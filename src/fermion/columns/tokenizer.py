@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from fermion.columns.assets import LARGEST, Asset, keep
-from fermion.core import lazy, packaged
+from fermion.core import hub, lazy, packaged
 from fermion.core.errors import BundleError, DataError, Told
 
 PADDING, UNKNOWN = "<the padding>", "<the unknown>"  # ids 0 and, of unigram, 1; with a space, which no token of a text has
@@ -91,22 +91,34 @@ def train_tokenizer(
     return trained(made)
 
 
-def read_tokenizer(path: str | Path) -> Trained:
-    """A `tokenizer.json` of somebody else's, also `package://MODULE/PATH`. Padding and truncation that it asks for are taken out.
+def read_tokenizer(path: str, folder: Path) -> Trained:
+    """A `tokenizer.json` of somebody else's. Padding and truncation that it asks for are taken out.
+
+    Args:
+        path: absolute or within `folder`, `package://MODULE/PATH`, or `owner/model/tokenizer.json` of a model on a hub.
+        folder: that of the project file.
 
     Raises:
         DataError: it is not there, or no tokeniser.
     """
     subject, remedy = f"the tokeniser {path}", "Give the path of a tokenizer.json as the library `tokenizers` writes it."
     try:
-        at = packaged.inside(str(path), subject=subject) if str(path).startswith(packaged.PREFIX) else Path(path)
-        with at.open("rb") as file:
+        with _located(path, folder, subject).open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as bad:
         raise DataError(subject, rule="a file that can be read", given=Told(bad.strerror or str(bad)), remedy=remedy) from None
     if len(data) > LARGEST:
         raise DataError(subject, rule=f"at most {LARGEST} bytes", given=Told("more"), remedy=remedy)
     return trained(_parsed(data, DataError, subject, remedy))
+
+
+def _located(path: str, folder: Path, subject: str) -> Path:
+    if path.startswith(packaged.PREFIX):
+        return packaged.inside(path, subject=subject)
+    at, (model, _, file) = folder / path, path.rpartition("/")
+    if model.count("/") == 1 and hub.is_id(model) and not (folder / model.split("/")[0]).exists():
+        return hub.fetched(model, [file], subject=subject) / file
+    return at
 
 
 def trained(made: Any) -> Trained:

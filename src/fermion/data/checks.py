@@ -45,6 +45,7 @@ def check(
     made_from: Lineage | Mapping[str, Lineage] | None = None,
     training: str = "",
     private: frozenset[str] = frozenset(),
+    texts: frozenset[str] = frozenset(),
     similarity: float = 0.8,
 ) -> list[Finding]:
     """Everything that is found, errors first, then by score.
@@ -69,6 +70,7 @@ def check(
         training: the digest of the training part (`fermion.data.clean.part_digest`) before rows were set aside; that of `marks`
             when left out.
         private: columns whose values are not shown in any message.
+        texts: columns that are declared as texts, whose words are learned from, so that no two rows need to share a value.
         similarity: how alike near duplicates are at the least.
 
     Raises:
@@ -84,7 +86,7 @@ def check(
     found = [_absent(target, table) for target in targets if target not in present]
     for target in present:
         found += _of_target(view, target, classification[target], several=len(targets) > 1)
-    for some in each(lambda name: list(_of_feature(view, name, moment=name == time)), features):
+    for some in each(lambda name: list(_of_feature(view, name, unique=name == time or name in texts)), features):
         found += some
     for target in present:
         found += leaks(view, features, target, classes=classification[target], time=time)
@@ -182,7 +184,7 @@ def _of_classes(view: View, series: pl.Series, known_N: NDArray[np.bool_], targe
         )
 
 
-def _of_feature(view: View, name: str, *, moment: bool) -> Iterator[Finding]:
+def _of_feature(view: View, name: str, *, unique: bool) -> Iterator[Finding]:
     import polars as pl
 
     series = view.series(name)
@@ -215,7 +217,7 @@ def _of_feature(view: View, name: str, *, moment: bool) -> Iterator[Finding]:
             score=1.0,
             remedy=ignoring(name),
         )
-    elif not moment and name not in view.table.paths and len(series) > 2 and (what := _numbers_rows(series, name, missing.size)):
+    elif not unique and name not in view.table.paths and len(series) > 2 and (what := _numbers_rows(series, name, missing.size)):
         example = series.drop_nulls()[0]
         yield finding(
             "identifier",

@@ -8,7 +8,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.columns.output import UNLABELLED, Probability, name_of
-from fermion.columns.schema import Schema, missing_rows
+from fermion.columns.schema import Schema, gaps
 from fermion.core.errors import DataError, SpecError, Stopped, Told, UsageError, did_you_mean
 from fermion.core.run import Run
 from fermion.core.spec import Spec
@@ -139,9 +139,9 @@ def classes_of(table: Table, spec: Spec, *, least: int = 2) -> tuple[Probability
 def _forgiving(schema: Schema, table: Table) -> Schema:
     """The same columns, missing wherever the whole table has gaps: the only gap of a column may lie in the fold that is left out."""
     whole = table.part(slice(None))
-    gaps = {field.name for field in schema.fields if not field.missing and missing_rows(whole[field.name]).any()}
-    fields = tuple(msgspec.structs.replace(field, missing=field.missing or field.name in gaps) for field in schema.fields)
-    return msgspec.structs.replace(schema, fields=fields) if gaps else schema
+    lacking = {field.name for field in schema.fields if not field.missing and gaps(field.column, whole[field.name]).any()}
+    fields = tuple(msgspec.structs.replace(field, missing=field.missing or field.name in lacking) for field in schema.fields)
+    return msgspec.structs.replace(schema, fields=fields) if lacking else schema
 
 
 def _groups(table: Table, spec: Spec, known: NDArray[np.int64]) -> NDArray[np.int64] | None:

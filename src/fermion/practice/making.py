@@ -24,6 +24,7 @@ from fermion.columns import assets as held
 from fermion.columns.column import Arrays
 from fermion.columns.output import Decision, Labels, Output, Probability, name_of
 from fermion.columns.schema import Schema
+from fermion.columns.text import Text
 from fermion.core import registry
 from fermion.core.errors import DataError, SpecError, Told
 from fermion.core.run import Run
@@ -195,6 +196,7 @@ def look(table: Table, marks: Marks, spec: Spec, *, training: str = "") -> list[
         made_from=spec.data.clean.made_from,
         training=training,
         private=frozenset(private_of(spec.data)),
+        texts=frozenset(name for name, said in spec.data.columns.items() if isinstance(said.column, Text)),
         similarity=spec.data.clean.similarity,
     )
 

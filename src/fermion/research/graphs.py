@@ -28,6 +28,7 @@ from fermion.research.model import Export
 from fermion.research.parity import ROWS, batch_for, check_parity
 
 OPSET = 20
+NO_END = 1 << 30  # steps of a net that takes any number
 LONG, SHORT = 131, 19  # steps of the rows that an export is traced with; recurrent layers are traced step by step
 
 
@@ -77,7 +78,7 @@ class Net:
         step = Onnx(graph="model", inputs={name: name for name in names}, outputs={output.array: output.array for output in self.outputs})
         export = Export(graphs={"model": graph}, steps=(step,), tolerance=self.tolerance)
         check_parity(export, self.examples, self.run(self.examples))
-        for some in relengthened(self.examples, self.named):
+        for some in relengthened(self.examples, self.named, most=most_steps(self.answer)):
             check_parity(export, some, self.run(some))
         return export
 
@@ -122,13 +123,20 @@ def varying(named: Iterable[Named]) -> dict[str, dict[int, str]]:
     return {name: axes for name, axes in found.items() if axes}
 
 
-def relengthened(examples: Arrays, named: Mapping[str, Named]) -> list[Arrays]:
-    """Rows of other lengths than the examples', where lengths vary: one step only, a few, and padded to twice the length and more."""
+def most_steps(module: nn.Module) -> int:
+    """How many steps a net can take at the most, by what its parts say of themselves under `most_steps`."""
+    said: list[int] = [getattr(part, "most_steps", NO_END) for part in module.modules()]
+    return min(said)
+
+
+def relengthened(examples: Arrays, named: Mapping[str, Named], *, most: int = NO_END) -> list[Arrays]:
+    """Rows of other lengths than the examples', where lengths vary: one step only, a few, and padded to twice the length and more, or
+    to as many as `most`."""
     axes = varying(named[name] for name in examples if name in named)
     if not axes:
         return []
     made: list[Arrays] = []
-    for length in (lambda _: 1, lambda whole: max(1, whole // 2), lambda whole: 2 * whole + 3):
+    for length in (lambda _: 1, lambda whole: max(1, whole // 2), lambda whole: min(2 * whole + 3, max(whole, most))):
         some = {name: array[:16] for name, array in examples.items()}
         for name, names in axes.items():
             for axis in names:
@@ -161,6 +169,7 @@ def to_onnx(module: nn.Module, examples: Arrays, outputs: Sequence[str], varies:
     dynamic = tuple({0: rows, **{axis: lengths[length] for axis, length in free.get(name, {}).items()}} for name in examples)
     # Lengths of different columns differ, so that none is taken for another.
     steps = SHORT if any(isinstance(part, nn.RNNBase) for part in module.modules()) else LONG
+    steps = max(2, min(steps, most_steps(module) - 7 * max(0, len(names) - 1)))
     traced = {name: steps + 7 * position for position, name in enumerate(names)}
     shapes = [
         (2, *(traced[free[name][axis]] if axis in free.get(name, {}) else size for axis, size in enumerate(array.shape[1:], 1)))

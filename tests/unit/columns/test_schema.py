@@ -7,12 +7,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from fermion.columns.audio import Audio, Clip
 from fermion.columns.category import Category
 from fermion.columns.column import Column
 from fermion.columns.flag import Flag
 from fermion.columns.image import Image
 from fermion.columns.number import Number
 from fermion.columns.schema import Field, Named, Ref, Schema, batch_of, missing_rows
+from fermion.columns.sequence import Sequence, Steps
+from fermion.columns.text import Text
 from fermion.columns.time import Time
 from fermion.core.errors import DataError, SpecError, ValueRejected
 
@@ -188,3 +191,33 @@ def test_needs_are_those_of_the_columns() -> None:
 def test_rows_become_columns() -> None:
     assert batch_of([{"a": 1, "b": 2}, {"b": 3}], ["b", "a"]) == {"b": [2, 3], "a": [1, None]}
     assert batch_of([], ["a"]) == {"a": []}
+
+
+TONE = np.sin(np.arange(4000) / 5).astype(np.float32)
+HOLDING_NOTHING: list[tuple[Column, list[Any], list[Any]]] = [
+    (Sequence(), [[1.0, 2.0], [None, 3.0]], [[], [None], [None, float("nan")], np.full(3, np.nan)]),
+    (Sequence(variables=2), [[[1.0, None]], [[0.0, 2.0]]], [[], [None], [[None, None], None]]),
+    (
+        Sequence(times=True),
+        [{"times": [0.0], "values": [1.0]}, {"times": [0.0, 1.0], "values": [None, 3.0]}],
+        [{"times": [], "values": []}, Steps(times=[1.0], values=[None])],
+    ),
+    (Audio(rate=8000, mels=8), [TONE, TONE[:2000]], [np.empty(0, np.float32), {"rate": 8000, "samples": []}, Clip(rate=8000, samples=b"")]),
+    (Text(vocabulary=300), ["good food", "bad food"], ["", " \n\t"]),
+]
+
+
+@pytest.mark.parametrize(("column", "full", "nothing"), HOLDING_NOTHING, ids=["series", "pairs", "times", "clip", "text"])
+def test_a_value_that_holds_nothing_is_a_missing_one(column: Column, full: list[Any], nothing: list[Any]) -> None:
+    """Refused where training had no missing value, as null is; where it had one, in whichever form, all are taken."""
+    strict = Schema.of({"x": column}).fit({"x": full})
+    assert len(next(iter(strict.encode({"x": full}).values()))) == len(full)
+    for value in nothing:
+        with pytest.raises(ValueRejected, match=r"row 1: `x` must be present, since no value was missing.+, got .+missing: accept"):
+            strict.encode({"x": [full[0], value]})
+        assert Schema.of({"x": column}).fit({"x": [*full, value]}).fields[0].missing
+        forgiving = Schema.of({"x": column}).fit({"x": full}, missing={"x": True})
+        arrays = forgiving.encode({"x": [value, None, full[0]]})
+        assert all(len(array) == 3 for array in arrays.values())
+        if not isinstance(column, Text):  # white space has tokens
+            assert all(np.array_equal(array[0, :1], array[1, :1], equal_nan=True) for array in arrays.values() if array.dtype != bool)

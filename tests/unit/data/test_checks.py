@@ -17,11 +17,17 @@ CODES = np.array(([0] * 7 + [1] + [2] * 2) * (N // 10), dtype=np.int8)
 
 
 def found(
-    columns: dict[str, Any] | Table, y: Any, *, classes: bool = True, accept: tuple[str, ...] = (), codes: Any = CODES
+    columns: dict[str, Any] | Table,
+    y: Any,
+    *,
+    classes: bool = True,
+    accept: tuple[str, ...] = (),
+    codes: Any = CODES,
+    texts: frozenset[str] = frozenset(),
 ) -> dict[str, Finding]:
     table = columns if isinstance(columns, Table) else Table.of({"x": np.random.default_rng(0).normal(size=len(codes))} | columns)
     marks = Marks(codes=np.asarray(codes, dtype=np.int8), by="random")
-    findings = check(table.with_column("y", y), targets=("y",), marks=marks, classification={"y": classes}, accept=accept)
+    findings = check(table.with_column("y", y), targets=("y",), marks=marks, classification={"y": classes}, accept=accept, texts=texts)
     for finding in findings:
         assert finding.kind in KINDS
         assert " must be " in finding.message
@@ -59,6 +65,7 @@ def test_identifiers() -> None:
         finding = found({"a": values}, Y)["identifier"]
         assert (finding.column, finding.severity, finding.score) == ("a", "warning", 1.0)
     assert "identifier" not in found({"a": np.arange(N) * 2}, Y)
+    assert "identifier" not in found({"a": [f"a card {i}" for i in range(N)]}, Y, texts=frozenset({"a"}))
 
 
 def test_a_target_that_is_not_there_or_has_gaps() -> None:

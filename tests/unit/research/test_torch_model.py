@@ -119,3 +119,16 @@ def test_through_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     row = {"sepal_length_cm": [5.1], "sepal_width_cm": [3.5], "petal_length_cm": [1.4], "petal_width_cm": [0.2]}
     made.save(tmp_path / "iris")
     assert fermion.load(tmp_path / "iris").predict(row)["prediction"] == ["setosa"]
+
+
+def test_a_net_of_ones_own_learns_how_much_each_of_several_losses_counts(tmp_path: Path) -> None:
+    (tmp_path / "my_net.py").write_text(HEAD + INIT + "    def forward(self, x):\n        return self.layer(x)\n")
+    train, valid, _ = TABLE.table(targets=("kind", "price"), rows=100)
+    made = [
+        Torch(module="my_net:Net", steps=20, weigh=weigh).fit(train, valid, Run(home=tmp_path)).run(valid.arrays)
+        for weigh in ("equal", "learned")
+    ]
+    assert made[0].keys() == made[1].keys()
+    assert len(made[0]) == 2
+    assert all(np.isfinite(answer).all() for answer in made[1].values())
+    assert any(np.abs(answer - made[0][name]).max() > 1e-6 for name, answer in made[1].items())

@@ -81,7 +81,7 @@ class Pretrained(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         from fermion.research.pretrained.text import TextBackbone
 
         text = TextBackbone(place, self.pool)
-        _check_text(column, array.field, place, text.longest, self.name)
+        _check_text(column, array.field, place, text.most_steps, self.name)
         return Frozen(text, reads, digest, text.features) if self.tune == "frozen" else TunedText(text, reads)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from fermion.core import lazy, packaged
+from fermion.core import hub, packaged
 from fermion.core.errors import DataError, Told
 
 LARGEST_CONFIG = 10_000_000  # bytes of a JSON file that is read
@@ -90,21 +90,11 @@ def corrupt(name: str, why: object) -> DataError:
 
 
 def _from_hub(name: str) -> Path:
-    parts = name.split("/")
-    if len(parts) > 2 or name.startswith((".", "/", "~")) or not all(parts):
+    if not hub.is_id(name):
         raise DataError(
             f"the backbone `{name}`",
             rule="an existing folder, package://MODULE/PATH, or an id such as owner/model",
             given=Told("no such folder"),
             remedy="Paths are those of the folder that `fermion` runs in, or absolute.",
         )
-    hub = lazy.load("huggingface_hub", extra="pretrained")
-    try:
-        return Path(hub.snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.txt"]))
-    except Exception as bad:  # whatever the hub's client raises: no network, no such model, no permission
-        raise DataError(
-            f"the backbone `{name}`",
-            rule="an existing folder, or a model that can be fetched from the hub",
-            given=Told(f"{type(bad).__name__}: {str(bad).splitlines()[0][:160] if str(bad) else 'nothing fetched'}"),
-            remedy="Check the name and the network, or give a folder with its files.",
-        ) from None
+    return hub.fetched(name, ["*.safetensors", "*.json", "*.txt"], subject=f"the backbone `{name}`")

@@ -29,7 +29,9 @@ class TextBackbone(nn.Module):
         self.net, self.pool = load(place), pool
         said = self.net.config
         self.features = int(said.hidden_size)
-        self.longest = int(getattr(said, "max_position_embeddings", 1 << 30))
+        # Some count their positions from behind the one of padding (RoBERTa).
+        first = getattr(getattr(self.net, "embeddings", None), "padding_idx", None)
+        self.most_steps = int(getattr(said, "max_position_embeddings", 1 << 30)) - (0 if first is None else int(first) + 1)
         self.vocabulary = int(said.vocab_size)
 
     def steps(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:

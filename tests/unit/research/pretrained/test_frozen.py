@@ -51,11 +51,12 @@ def _texts(rng: np.random.Generator) -> tuple[list[str], list[str]]:
     return said, kinds
 
 
-def table(bert: Path, tokenizer: str = "") -> tuple[Encoded, Encoded, Batch]:
+def table(bert: Path, tokenizer: str = "", length: int = 0) -> tuple[Encoded, Encoded, Batch]:
     rng = np.random.default_rng(1)
     said, kinds = _texts(rng)
     batch: Batch = {"text": said, "age": rng.normal(size=len(said)).tolist()}
-    schema = Schema.of({"text": Text(tokenizer=tokenizer or str(bert / "tokenizer.json")), "age": Number()})
+    column = Text(tokenizer=tokenizer or str(bert / "tokenizer.json"), length=length)
+    schema = Schema.of({"text": column, "age": Number()})
     schema = schema.fit(batch, missing={"text": True, "age": True})
     output = Probability(target="kind").fit(kinds)
     whole = Encoded(schema=schema, outputs=(output,), arrays=schema.encode(batch), targets={"kind": output.encode(kinds)})
@@ -143,3 +144,26 @@ def test_damaged_weights_are_told_before_anything_is_fitted(bert: Path, tmp_path
     for model in (Frozen(encoders={"text": Pretrained(name=str(tmp_path))}), Network(encoders={"text": Pretrained(name=str(tmp_path))})):
         with pytest.raises(DataError, match=r"one whose vectors are numbers, got NaN or infinity.+Fetch or save it again"):
             model.fit(train, valid, Run())
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("tune", ["frozen", "full"])
+def test_a_backbone_of_few_positions_is_exported_within_them(tmp_path: Path, family: str, tune: Any) -> None:
+    """RoBERTa's positions count from behind that of padding: of 26 it has 24."""
+    transformers = pytest.importorskip("transformers", reason="the extra `pretrained` is not installed")
+    made = train_tokenizer(_texts(np.random.default_rng(1))[0], kind="bpe", vocabulary=300, lower=True, unicode=True)
+    (tmp_path / "tokenizer.json").write_bytes(made.asset.read())
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": made.size}
+    if family == "bert":
+        net = transformers.BertModel(transformers.BertConfig(**small, max_position_embeddings=24))
+    else:
+        net = transformers.RobertaModel(transformers.RobertaConfig(**small, max_position_embeddings=26, pad_token_id=1))
+    net.save_pretrained(tmp_path)
+    train, valid, _ = table(tmp_path, length=24)
+    fitted = Network(encoders={"text": {"type": "pretrained", "name": str(tmp_path), "tune": tune}}, steps=5, batch=32).fit(
+        train, valid, Run()
+    )
+    same_as_served(fitted, {"text": ["late " * 40, "thanks"], "age": [None, 1.0]})
+    longer, _, _ = table(tmp_path, length=25)
+    with pytest.raises(DataError, match="the length of `text` must be at most 24 tokens, got 25"):
+        Frozen(encoders={"text": Pretrained(name=str(tmp_path))}).fit(longer, valid, Run())
