@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from suite import one_core
 
 from fermion.columns.output import Probability
+from fermion.core import registry
 from fermion.core.run import Run
 from fermion.core.spec import Spec
 from fermion.data.checks import refuse
@@ -66,17 +68,36 @@ def interval(values: Sequence[float]) -> dict[str, float]:
     return {"mean": round(middle, 5), "low": round(middle - half, 5), "high": round(middle + half, 5)}
 
 
-def measure(name: str, table: Table, spec: Spec, positive: str, *, seeds: int, seconds: float, out: Path) -> None:
+def options(about: str, out: str) -> Namespace:
+    """What either script is called with; a `model` other than the default one has a file of its own."""
+    parser = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--model", help="one kind of model in place of the default blend: trees, realmlp, tabm, ...")
+    parser.add_argument("--plain", action="store_true", help="only the columns of the file, without ratios and differences")
+    parser.add_argument("--out", type=Path)
+    said = parser.parse_args()
+    said.out = said.out or Path(out).with_suffix("".join([f".{said.model}" if said.model else "", ".plain" if said.plain else "", ".json"]))
+    return said
+
+
+def measure(name: str, table: Table, spec: Spec, positive: str, said: Namespace) -> None:
     """Every fold of every seed, printed and kept in a file; folds that are there already are not fitted again.
 
     Seconds are those of the process on one core, so that other work on the machine takes no time away.
     """
     one_core()
+    spec = structs.replace(
+        spec,
+        model=registry.find("models", said.model, where="--model")() if said.model else None,
+        data=structs.replace(spec.data, features=()) if said.plain else spec.data,
+    )
+    out: Path = said.out
     results: dict[str, list[dict[str, Any]]] = json.loads(out.read_text())["folds"] if out.exists() else {}
-    for seed in range(seeds):
+    for seed in range(said.seeds):
         done = results.setdefault(str(seed), [])
         for number in range(len(done), spec.split.folds or 1):
-            made = fold(table, structs.replace(spec, seed=seed), number, positive, seconds)
+            made = fold(table, structs.replace(spec, seed=seed), number, positive, said.seconds)
             done.append(made)
             print(
                 "seed {seed} fold {fold}  validation {validation:.4f}  test {test:.4f}  {seconds:.0f} s  {weights}".format(

@@ -1,6 +1,6 @@
 """Default of credit card clients in Taiwan by the default blend: ROC AUC of five stratified folds.
 
-    FERMION_DATA=/path/to/data python benchmarks/quality/taiwan.py [--seeds 1] [--seconds 120]
+    FERMION_DATA=/path/to/data python benchmarks/quality/taiwan.py [--seeds 3] [--seconds 120] [--model tabm] [--plain]
 
 Columns, ratios and differences are those of `projects/credit-risk/real.yaml`; the model is `blend` as it comes. Nothing is chosen by the
 test parts.
@@ -8,11 +8,9 @@ test parts.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from folds import measure
-from msgspec import structs
+from folds import measure, options
 
 from fermion.core.run import Run
 from fermion.practice.pipeline import Pipeline
@@ -22,15 +20,10 @@ PROJECT = Path(__file__).resolve().parents[2] / "projects" / "credit-risk" / "re
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--out", default=str(Path(__file__).with_suffix(".json")))
-    options = parser.parse_args()
+    said = options(__doc__ or "", __file__)
     project = Project.load(PROJECT)
     table = Pipeline(project, Run(seed=project.spec.seed), fresh=True).table()
-    spec = structs.replace(project.spec, model=None)  # the default
-    measure("taiwan", table, spec, "1", seeds=options.seeds, seconds=options.seconds, out=Path(options.out))
+    measure("taiwan", table, project.spec, "1", said)
 
 
 if __name__ == "__main__":
