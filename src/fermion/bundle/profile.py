@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from fermion.columns.column import Arrays, Values
 from fermion.columns.labels import LIKELY
+from fermion.columns.missing import missing_rows
 from fermion.columns.output import Argmax, Labels, Output, Probability, Tags, Value, name_of
 from fermion.columns.private import read, within
 from fermion.columns.repair import meant
-from fermion.columns.schema import Field, Schema, missing_rows
+from fermion.columns.schema import Field, Schema
 from fermion.columns.text import Text
 from fermion.measure.sketches import CategorySketch, NumberSketch, Sketch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,8 +14,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fermion.columns.assets import Asset, assets_of
-from fermion.columns.column import Arrays, Batch, Coded, Column, Slot, Values, as_column, encode_once, is_missing
+from fermion.columns.column import Arrays, Batch, Column, Slot, Values, as_column, encode_once, is_missing
 from fermion.columns.derive import Derived, Floats, Together, check_derived
+from fermion.columns.missing import gaps
 from fermion.columns.number import Number, read_numbers
 from fermion.columns.private import Hashed, Redacted, coarse, hiding
 from fermion.columns.repair import Repaired, inside, meant
@@ -362,41 +363,6 @@ class Encoder:
 
 
 _PLAIN = {float, int, type(None)}
-_PRESENT = {int, str, bool, bytes}  # types without a missing value
-
-
-def gaps(column: Column, values: Values) -> NDArray[np.bool_]:
-    """(N,) whether each value is missing as its column means it: mended, and also where it is there and holds nothing.
-
-    >>> from fermion.columns.sequence import Sequence
-    >>> gaps(Sequence(), [[1.0], [], None]).tolist()
-    [False, True, True]
-
-    Raises:
-        ValueRejected: a text that no rule of its repair can read.
-    """
-    values = meant(column, values)
-    column = inside(column)
-    missing_N = missing_rows(values)
-    blank: Callable[[Values], NDArray[np.bool_]] | None = getattr(column.column if isinstance(column, Redacted) else column, "blank", None)
-    return missing_N if blank is None else missing_N | (values.each(blank) if isinstance(values, Coded) else blank(values))
-
-
-def missing_rows(values: Values) -> NDArray[np.bool_]:
-    """(N,) whether each value is None, NaN or NaT.
-
-    >>> missing_rows([1.0, None, float("nan")]).tolist()
-    [False, True, True]
-    """
-    if isinstance(values, Coded):
-        return values.each(missing_rows)
-    if isinstance(values, np.ndarray) and values.ndim > 1:  # a picture or a series is there, whatever is missing in it
-        return np.zeros(len(values), dtype=np.bool_)
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fM":
-        return np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iubSU":
-        return np.zeros(len(values), dtype=np.bool_)
-    return np.fromiter((value is None or (type(value) not in _PRESENT and is_missing(value)) for value in values), np.bool_, len(values))
 
 
 def batch_of(rows: Iterable[Mapping[str, object]], names: Iterable[str]) -> Batch:

@@ -7,8 +7,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from fermion.columns.missing import gaps
 from fermion.columns.output import UNLABELLED, Probability, name_of
-from fermion.columns.schema import Schema, gaps
+from fermion.columns.schema import Schema
 from fermion.core.errors import DataError, SpecError, Stopped, Told, UsageError, did_you_mean
 from fermion.core.run import Run
 from fermion.core.spec import Spec

@@ -16,9 +16,10 @@ from fermion.columns.classes import listed
 from fermion.columns.column import Values
 from fermion.columns.features import name_of as name_of_feature
 from fermion.columns.infer import infer
+from fermion.columns.missing import missing_rows
 from fermion.columns.number import read_numbers
 from fermion.columns.output import Horizon, Output, Probability, Value, infer_output, name_of
-from fermion.columns.schema import Schema, missing_rows
+from fermion.columns.schema import Schema
 from fermion.columns.text import Text
 from fermion.core import registry
 from fermion.core.errors import DataError, SpecError, Told, ValueRejected, did_you_mean

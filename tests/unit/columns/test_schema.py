@@ -12,8 +12,9 @@ from fermion.columns.category import Category
 from fermion.columns.column import Column
 from fermion.columns.flag import Flag
 from fermion.columns.image import Image
+from fermion.columns.missing import missing_rows
 from fermion.columns.number import Number
-from fermion.columns.schema import Field, Named, Ref, Schema, batch_of, missing_rows
+from fermion.columns.schema import Field, Named, Ref, Schema, batch_of
 from fermion.columns.sequence import Sequence, Steps
 from fermion.columns.text import Text
 from fermion.columns.time import Time

@@ -9,9 +9,10 @@ import pytest
 
 from fermion.bundle.profile import sketched
 from fermion.columns.infer import guess
+from fermion.columns.missing import missing_rows
 from fermion.columns.private import invented
 from fermion.columns.request import Requests
-from fermion.columns.schema import Field, Schema, missing_rows
+from fermion.columns.schema import Field, Schema
 from fermion.columns.sequence import LONGEST, Sequence, Steps
 from fermion.core.errors import RequestRejected, ValueRejected
 
