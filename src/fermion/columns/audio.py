@@ -116,9 +116,14 @@ class Audio(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
             ValueRejected: it is no clip, with its row.
         """
         rate, x_SC = self._decoded(value, values, row)
+        x_SC = x_SC[: self._enough(rate)]  # before it is resampled: a low rate would make many samples of few
         x_S = x_SC.mean(axis=1, dtype=np.float64) if x_SC.shape[1] > 1 else x_SC[:, 0]
         most = round(self.seconds * self.rate)
         return sound.resampled(x_S, rate, self.rate)[:most].astype(np.float32)
+
+    def _enough(self, rate: int) -> int:
+        """The samples at this rate that decide what is kept, with those that the filter reaches beyond it."""
+        return math.ceil(self.seconds * rate) + max(rate // 4, 64)
 
     def _features(self, value: Any, values: Values, row: int) -> NDArray[Any]:
         x_S = np.empty(0, dtype=np.float32) if is_missing(value) else self.samples(value, values, row)
@@ -162,7 +167,7 @@ class Audio(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 
     def _of_file(self, value: bytes | str | Path, values: Values, row: int) -> tuple[int, NDArray[np.floating]]:
         with _opened(value, values, row) as file:
-            wanted = file.frames if not self.seconds else min(file.frames, math.ceil(self.seconds * file.samplerate) + file.samplerate // 4)
+            wanted = file.frames if not self.seconds else min(file.frames, self._enough(file.samplerate))
             if wanted * file.channels > MOST:
                 told = Told(f"{wanted:,} samples of {file.channels} channels")
                 raise ValueRejected("value", rule=f"a clip of at most {MOST:,} samples", given=told, where=f"row {row}")

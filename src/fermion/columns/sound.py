@@ -18,6 +18,7 @@ Scale = Literal["slaney", "htk"]
 CROSSINGS = 24  # of zero on each side of the resampling kernel
 BETA = 9.0  # of its Kaiser window: about 90 dB down
 ROLLOFF = 0.94  # of the lower Nyquist frequency is kept
+COMMON = 1_000  # phases up to which weights are kept: 640 at the most between rates in use; of others no more are made than are needed
 FLOOR = 1e-8  # added to a band's power before its logarithm: about 20 dB above the rounding noise of 16 bits
 
 
@@ -37,8 +38,8 @@ def resampled(x_S: NDArray[np.floating], rate: int, to: int) -> Floats:
     if rate == to or not len(signal_S):
         return signal_S
     up, down = to // math.gcd(rate, to), rate // math.gcd(rate, to)
-    weights_PW, reach = _phases(up, down)
     out = -(-len(signal_S) * up // down)
+    weights_PW, reach = _common(up, down, up) if up <= COMMON else _phases(up, down, min(up, out))
     padded = np.pad(signal_S, (reach, reach + down))
     windows = np.lib.stride_tricks.sliding_window_view(padded, weights_PW.shape[1])
     y = np.empty(out)
@@ -49,16 +50,18 @@ def resampled(x_S: NDArray[np.floating], rate: int, to: int) -> Floats:
     return y
 
 
-@functools.lru_cache(maxsize=32)
-def _phases(up: int, down: int) -> tuple[Floats, int]:
-    """(up, W) the weights of the W inputs around each output, by n mod up, and how many of them lie before it."""
+def _phases(up: int, down: int, phases: int) -> tuple[Floats, int]:
+    """(P, W) the weights of the W inputs around each output, by n mod up for the first phases, and how many of them lie before it."""
     cut = ROLLOFF * min(1.0, up / down)  # in shares of the input's Nyquist frequency
     reach = math.ceil(CROSSINGS / cut)
-    offset_P = (np.arange(up) * down % up) / up  # where the output lies behind input floor(n down / up)
+    offset_P = (np.arange(phases) * down % up) / up  # where the output lies behind input floor(n down / up)
     t_PW = np.arange(-reach, reach + 1)[None] - offset_P[:, None]
     inside_PW = np.clip(1 - (t_PW / (reach + 1)) ** 2, 0, None)
     weights_PW = np.sinc(cut * t_PW) * np.i0(BETA * np.sqrt(inside_PW))
     return weights_PW / weights_PW.sum(axis=1, keepdims=True), reach
+
+
+_common = functools.lru_cache(maxsize=16)(_phases)
 
 
 def hertz_to_mel(hertz: Floats, scale: Scale) -> Floats:

@@ -14,6 +14,7 @@ import soundfile
 
 from fermion.bundle.profile import sketched
 from fermion.columns import audio as module
+from fermion.columns import sound
 from fermion.columns.audio import Audio, Clip
 from fermion.columns.image import Image
 from fermion.columns.infer import guess
@@ -138,3 +139,11 @@ def test_a_profile_counts_loudness_and_nothing_of_a_private_clip_is_shown() -> N
         assert gap is None
         assert len(made) == len(TONE)  # type: ignore[arg-type]
         assert not np.allclose(made, TONE)  # type: ignore[arg-type]
+
+
+def test_of_a_clip_no_more_is_resampled_than_is_kept() -> None:
+    column, x = Audio(rate=16_000, seconds=1.0), np.random.default_rng(0).normal(size=30_000).astype(np.float32)
+    for rate in (1, 100, 8_000):
+        whole = sound.resampled(x[: 3 * rate + 200], rate, 16_000)[:16_000].astype(np.float32)
+        kept = column.samples({"rate": rate, "samples": x}, [x], 0)
+        np.testing.assert_array_equal(kept, whole)

@@ -51,6 +51,13 @@ def test_clips_of_a_few_samples_are_resampled(samples: int) -> None:
     assert len(sound.resampled(np.ones(samples), 44_100, 16_000)) == math.ceil(samples * 16_000 / 44_100)
 
 
+def test_a_few_samples_of_a_strange_rate_cost_little() -> None:
+    began = time.process_time()
+    whole = sound.resampled(np.ones(2_000), 999_983, 16_000)
+    assert (len(whole), time.process_time() - began < 2.0) == (33, True)
+    np.testing.assert_array_equal(sound.resampled(np.ones(1_999), 999_983, 16_000)[:5], whole[:5])
+
+
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 def test_the_spectrogram_is_its_formula(scale: sound.Scale) -> None:
     """Sums written out, sample by sample, beside the strided Fourier transform."""
