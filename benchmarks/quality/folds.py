@@ -71,7 +71,7 @@ def interval(values: Sequence[float]) -> dict[str, float]:
 def options(about: str, out: str) -> Namespace:
     """What either script is called with; a `model` other than the default one has a file of its own."""
     parser = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--model", help="one kind of model in place of the default blend: trees, realmlp, tabm, ...")
     parser.add_argument("--plain", action="store_true", help="only the columns of the file, without ratios and differences")
