@@ -9,8 +9,8 @@
   nets: one on each band less its mean over the word, one on bands as they are, and one like the first on words at the pace they were said.
 - scratch: a `net` with a residual encoder along time, on log-mel spectrograms, with augmentation. plain: the same without.
 
-Nothing was chosen by the speaker that is left out: `--inner` measures on another one instead, who is left out too, and what is set here
-was set by that. Figures are the mean accuracy over speakers; the interval is t over speakers, seeds averaged.
+Settings were chosen with `--inner`, which measures on another speaker instead, who is left out too; over all six everybody judges once.
+The linear model's penalty is chosen for each speaker by the others. Figures are the mean accuracy over speakers; the interval is t over speakers, seeds averaged.
 """
 
 from __future__ import annotations
