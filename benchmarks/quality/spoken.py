@@ -10,7 +10,8 @@
 - scratch: a `net` with a residual encoder along time, on log-mel spectrograms, with augmentation. plain: the same without.
 
 Settings were chosen with `--inner`, which measures on another speaker instead, who is left out too; over all six everybody judges once.
-The linear model's penalty is chosen for each speaker by the others. Figures are the mean accuracy over speakers; the interval is t over speakers, seeds averaged.
+The linear model's penalty is chosen for each speaker by the others. Figures are the mean accuracy over speakers; the interval is t
+over speakers, seeds averaged.
 """
 
 from __future__ import annotations
