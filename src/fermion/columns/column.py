@@ -173,6 +173,14 @@ def is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float | np.floating | np.datetime64) and bool(value != value))
 
 
+def blank_rows(column: Column, values: Values) -> NDArray[np.bool_]:
+    """(N,) whether each value is there and holds nothing, as a column with `blank` says; never for others."""
+    blank: Callable[[Values], NDArray[np.bool_]] | None = getattr(column, "blank", None)
+    if blank is None:
+        return np.zeros(len(values), dtype=np.bool_)
+    return values.each(blank) if isinstance(values, Coded) else blank(values)
+
+
 def as_column(raw: object, where: str) -> Any:
     """A column, or what a manifest holds of one: read by its `type` through the registry.
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from fermion.columns.column import Coded, Column, Values, is_missing
-from fermion.columns.private import Redacted
+from fermion.columns.column import Coded, Column, Values, blank_rows, is_missing
 from fermion.columns.repair import inside, meant
 
 _PRESENT = {int, str, bool, bytes}  # types without a missing value
@@ -41,8 +38,6 @@ def gaps(column: Column, values: Values) -> NDArray[np.bool_]:
     Raises:
         ValueRejected: a text that no rule of its repair can read.
     """
-    values = meant(column, values)
-    column = inside(column)
+    values, column = meant(column, values), inside(column)
     missing_N = missing_rows(values)
-    blank: Callable[[Values], NDArray[np.bool_]] | None = getattr(column.column if isinstance(column, Redacted) else column, "blank", None)
-    return missing_N if blank is None else missing_N | (values.each(blank) if isinstance(values, Coded) else blank(values))
+    return missing_N | blank_rows(column, values) if hasattr(column, "blank") else missing_N  # most columns cost nothing more

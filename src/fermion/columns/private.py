@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fermion.columns.audio import Audio
 from fermion.columns.category import Category, read_levels
-from fermion.columns.column import Coded, Column, Slot, Values, as_column, is_missing
+from fermion.columns.column import Coded, Column, Slot, Values, as_column, blank_rows, is_missing
 from fermion.columns.flag import Flag
 from fermion.columns.number import Number, read_numbers
 from fermion.columns.patterns import redacted
@@ -152,6 +152,10 @@ class Redacted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     def encode(self, values: Values) -> tuple[NDArray[Any], ...]:
         return _hiding(self._inner.encode, self.redacted(values))
+
+    def blank(self, values: Values) -> NDArray[np.bool_]:
+        """(N,) whether a value holds nothing, as the inner column says; hiding a pattern empties no text."""
+        return blank_rows(self._inner, values)
 
     def plain(self, value: object) -> object:
         return _hiding(self._inner.plain, self.redacted([value])[0])

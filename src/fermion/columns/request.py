@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
 
 from fermion.columns.column import Batch
 from fermion.columns.schema import Field, Schema
+from fermion.core.characters import has_half
 from fermion.core.errors import RequestRejected, Told, did_you_mean
 
 
@@ -177,11 +178,8 @@ def _half_a_character(body: bytes) -> RequestRejected | None:
         elif isinstance(value, list):
             listed: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
             waiting += [(f"{path}[{at}]", one) for at, one in reversed(list(enumerate(listed)))]
-        if isinstance(value, str) and _HALF.search(value):
+        if isinstance(value, str) and has_half(value):
             given = Told("half a surrogate pair")
             remedy = "Send both halves, or U+FFFD in their place."
             return RequestRejected(f"`{path}`", rule="text of whole characters", given=given, remedy=remedy, where=path, status=422)
     return None
-
-
-_HALF = re.compile("[\ud800-\udfff]")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fermion.columns.assets import Asset
 from fermion.columns.column import Coded, Slot, Values, is_missing, rejected
 from fermion.columns.tokenizer import MOST, Trained, default_vocabulary, opened, rare_ids, read_tokenizer, train_tokenizer
+from fermion.core.characters import has_half
 from fermion.core.errors import SpecError, Told
 
 RULE = "text or null"
@@ -193,7 +194,7 @@ def read_texts(values: Values) -> list[str | None]:
     texts: list[str | None] = []
     for row, value in enumerate(listed):
         if isinstance(value, str):
-            if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            if has_half(value):
                 raise rejected(values, row, "text of whole characters or null")
             texts.append(value if type(value) is str else str(value))
         elif is_missing(value):

@@ -21,6 +21,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 from yaml.serializer import Serializer
 
+from fermion.core.characters import has_half
 from fermion.core.errors import SpecError, Told, shortened
 from fermion.core.tree import Path, Tree
 
@@ -173,7 +174,7 @@ class _Builder:
 def _scalar(node: Node, place: str) -> Any:
     text: str = node.value
     if node.tag == _PREFIX + "str":
-        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        if has_half(text):
             raise SpecError("text", rule="Unicode", given=Told("half of a surrogate pair"), where=place)
         return text
     pattern = _CORE.get(node.tag)

@@ -37,9 +37,8 @@ class Recurrent(Body):
         turn_BL = turned(mask_BL)
         for position, forth in enumerate(self.forth):
             made_BLE: Tensor = forth(x_BLE)[0]
-            if (
-                torch.compiler.is_exporting()
-            ):  # of a recurrent layer torch takes the traced length for the only one; an index has the mask's
+            # The exporter takes the traced length of a recurrent layer for the only one; an index has the mask's.
+            if torch.compiler.is_exporting():
                 made_BLE = gathered(made_BLE, turned(torch.zeros_like(mask_BL)))
             if self.both_ways:
                 back_BLE: Tensor = self.back[position](gathered(x_BLE, turn_BL))[0]

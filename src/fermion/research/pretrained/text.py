@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fermion.core import lazy
+from fermion.research.graphs import NO_END
 from fermion.research.pretrained.places import Place, corrupt
 
 Pool = Literal["mean", "first", "max"]
@@ -31,7 +32,7 @@ class TextBackbone(nn.Module):
         self.features = int(said.hidden_size)
         # Some count their positions from behind the one of padding (RoBERTa).
         first = getattr(getattr(self.net, "embeddings", None), "padding_idx", None)
-        self.most_steps = int(getattr(said, "max_position_embeddings", 1 << 30)) - (0 if first is None else int(first) + 1)
+        self.most_steps = int(getattr(said, "max_position_embeddings", NO_END)) - (0 if first is None else int(first) + 1)
         self.vocabulary = int(said.vocab_size)
 
     def steps(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
